@@ -1,0 +1,1 @@
+"""Are the dynamics that a model found the true ones: metrics, fixed points, figures and reports."""

@@ -1,0 +1,1 @@
+"""Composes the commands of the other packages into a benchmark."""

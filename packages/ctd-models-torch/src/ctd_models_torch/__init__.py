@@ -1,0 +1,1 @@
+"""Latent-dynamics models of neural recordings in PyTorch: sequential autoencoders."""

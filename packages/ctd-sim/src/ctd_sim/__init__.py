@@ -1,0 +1,1 @@
+"""Spikes from states: simulated recordings with their truth."""

@@ -1,0 +1,1 @@
+"""Task environments and recurrent networks trained on them."""
