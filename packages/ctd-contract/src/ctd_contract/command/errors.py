@@ -1,0 +1,46 @@
+"""Errors of commands and their exit codes."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+
+from ctd_contract.errors import ContractError
+
+BAD_INPUT = 2
+FAILED = 1
+INTERRUPTED = 130
+
+
+class UserError(ValueError):
+    """Bad input: one sentence that says what is wrong and what to do. The command exits with 2."""
+
+
+class JobError(Exception):
+    """A job of a sweep failed; its sentence is already printed."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"a job of the sweep failed with exit code {code}")
+        self.code = code
+
+
+def report_error(error: BaseException, *, command: str, debug: bool) -> int:
+    """Print one clear sentence for an error on standard error; return the exit code."""
+    if debug:
+        traceback.print_exception(error)
+    if isinstance(error, KeyboardInterrupt):
+        message, code = "interrupted; the same command with resume=true continues", INTERRUPTED
+    elif isinstance(error, (UserError, ContractError)):
+        message, code = str(error), BAD_INPUT
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        message, code = f"the disk is full{_where(error)}: free some space, then add resume=true", FAILED
+    else:
+        hint = "" if debug else " (debug=true shows the traceback)"
+        message, code = f"{type(error).__name__}: {error}{hint}", FAILED
+    print(f"{command}: {message}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def _where(error: OSError) -> str:
+    return f" ({error.filename})" if error.filename else ""
