@@ -1,0 +1,44 @@
+"""Linear dynamical systems over whole sequences."""
+
+from torch import Tensor
+from torch.nn import functional
+
+from ctd_contract.torch.sequences.arguments import BACKENDS, choose, count_bins, unroll
+
+
+def affine(
+    inputs: Tensor | None,
+    initial_state: Tensor,
+    A: Tensor,
+    B: Tensor | None,
+    c: Tensor | None,
+    *,
+    noise: Tensor | None = None,
+    n_time: int | None = None,
+    backend: str = "fast",
+) -> Tensor:
+    """Run x' = A x + B u + c over all bins.
+
+    Args:
+        inputs: (trial, time, input), or None for an autonomous system.
+        initial_state: (trial, state), the state before the first bin.
+        A: (state, state).
+        B: (state, input); None without inputs.
+        c: (state,) or None.
+        noise: (trial, time, state), added to each new state; drawn by the caller.
+        n_time: Number of bins where neither inputs nor noise tell it.
+        backend: ``"fast"``, or ``"plain"`` for the loop that it is tested against.
+
+    Returns:
+        States (trial, time, state); ``[:, k]`` is the state after the input of bin k.
+    """
+    bins = count_bins(inputs, noise, initial_state, n_time)
+    choose("backend", backend, BACKENDS)
+
+    def step(state: Tensor, index: int) -> Tensor:
+        new = functional.linear(state, A, c)
+        if inputs is not None and B is not None:
+            new = new + functional.linear(inputs[:, index], B)
+        return new if noise is None else new + noise[:, index]
+
+    return unroll(step, initial_state, bins)
