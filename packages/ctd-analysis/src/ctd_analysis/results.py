@@ -123,6 +123,31 @@ class ModelResult:
 
 
 @dataclass(frozen=True)
+class SourceFile:
+    """A file that went into the analysis, for the report's provenance.
+
+    Attributes:
+        role: `truth`, `task` or a model's label.
+        file_name: Name of the file, without folders.
+        file_id: Its `ctd_id`.
+        digest: Its digest, hexadecimal.
+        producer: Package and version that wrote it.
+        created: When, as the file says.
+        seed: Seed that it was made with, None where it names none.
+        config: Configuration that made it; empty where it names none.
+    """
+
+    role: str
+    file_name: str
+    file_id: str
+    digest: str
+    producer: str = ""
+    created: str = ""
+    seed: int | None = None
+    config: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ExampleTrials:
     """A few trials of the scored split to be drawn.
 
@@ -146,7 +171,7 @@ class ExampleTrials:
     lengths: Integers
     neuron: Integers
     held_out: Flags
-    spikes: NDArray[np.generic]
+    spikes: Floats
     true_rates: Floats | None
     rates: Mapping[str, Floats]
     inputs: Floats | None
@@ -307,6 +332,9 @@ class AnalysisResult:
         spaces: `truth` (where known) and every model with states -> its state space.
         matches: Label -> matching of its fixed points; only where truth and model have some.
         software: Package -> version, for the foot of the report.
+        files: The files that went into it.
+        command: The command line that repeats it; empty when it was called as a library.
+        config: The analysis' own configuration.
     """
 
     dataset: str
@@ -324,6 +352,9 @@ class AnalysisResult:
     spaces: Mapping[str, StateSpace]
     matches: Mapping[str, Matching]
     software: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[SourceFile, ...] = ()
+    command: str = ""
+    config: Mapping[str, object] = field(default_factory=dict)
 
     def row(self, label: str, metric: str, definition: str | None = None) -> MetricRow | None:
         """The row of one model and metric in the scored split or `all`; the first definition unless named."""

@@ -1,0 +1,38 @@
+"""The metrics, one file each; `METRICS` lists them in the order of a table."""
+
+from ctd_analysis.metrics.base import Block, Estimates, Metric, Session, block_of
+from ctd_analysis.metrics.bps import Bps, bps
+from ctd_analysis.metrics.co_bps import CoBps, co_bps
+from ctd_analysis.metrics.cycle_consistency import CycleConsistency, cycle_consistency
+from ctd_analysis.metrics.fp_bps import FpBps, fp_bps
+from ctd_analysis.metrics.input_r2 import InputR2InferredToTrue, InputR2TrueToInferred, input_r2
+from ctd_analysis.metrics.rate_r2 import RateR2, rate_r2
+from ctd_analysis.metrics.state_r2 import StateR2InferredToTrue, StateR2TrueToInferred, state_r2
+
+METRICS: tuple[type[Metric], ...] = (
+    RateR2,
+    StateR2TrueToInferred,
+    StateR2InferredToTrue,
+    InputR2TrueToInferred,
+    InputR2InferredToTrue,
+    CoBps,
+    Bps,
+    FpBps,
+    CycleConsistency,
+)
+
+__all__ = [
+    "METRICS",
+    "Block",
+    "Estimates",
+    "Metric",
+    "Session",
+    "block_of",
+    "bps",
+    "co_bps",
+    "cycle_consistency",
+    "fp_bps",
+    "input_r2",
+    "rate_r2",
+    "state_r2",
+]

@@ -1,0 +1,127 @@
+"""What all metrics share: they see blocks of trials, fit on some and score on others."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from ctd_analysis.bootstrap import Bootstrap, Estimate, Undefined
+from ctd_analysis.results import Definition, Flags, Floats
+
+Estimates = list[tuple[Definition, Estimate | Undefined]]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What is the same for all trials of a recording.
+
+    Attributes:
+        bin_width_s: Width of a bin in s.
+        held_out: Neurons that encoders did not see, (neuron,).
+        forward: Bins that were to be predicted, (time,).
+        n_external_inputs: Channels of the recording's `inputs`, 0 without.
+    """
+
+    bin_width_s: float
+    held_out: Flags
+    forward: Flags
+    n_external_inputs: int = 0
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some whole trials of a recording and of a model, aligned by id.
+
+    Attributes:
+        session: What all trials share.
+        valid: Bins that are not padding, (trial, time).
+        signals: Name -> float array (trial, time, dimension). The names are the metrics' own: `spikes`,
+            `observed`, `rates`, `states`, `inferred_inputs`, and `true_rates`, `true_states`, `true_inputs`.
+    """
+
+    session: Session
+    valid: Flags
+    signals: Mapping[str, Floats]
+
+    def rows(self, name: str) -> Floats:
+        """A signal's bins that are not padding, (row, dimension)."""
+        return self.signals[name][self.valid]
+
+
+class Metric(ABC):
+    """A metric of one model: made anew for every model, fed with blocks, asked for its estimates.
+
+    Class attributes:
+        name: The metric's name, or a common name when it gives several.
+        requires: The signals it needs.
+        definitions: The forms it gives, ours before the published ones.
+        fits: True when `fit` has to see the training split before `score` sees the scored one.
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[tuple[str, ...]]
+    definitions: ClassVar[tuple[Definition, ...]]
+    fits: ClassVar[bool] = False
+
+    def missing(self, session: Session) -> str | None:
+        """Why this recording can't have the number though its signals are there; None when it can."""
+        del session
+        return None
+
+    def fit(self, block: Block) -> None:
+        """Learns from trials of the training split."""
+        del block
+
+    @abstractmethod
+    def score(self, block: Block) -> None:
+        """Gathers the sums of trials of the scored split."""
+
+    @abstractmethod
+    def estimates(self, bootstrap: Bootstrap) -> Estimates:
+        """Each definition with its number, or with the reason why it has none."""
+
+
+def block_of(
+    *,
+    valid: Flags | None = None,
+    held_out: Flags | None = None,
+    forward: Flags | None = None,
+    bin_width_s: float = 0.01,
+    n_external_inputs: int = 0,
+    **signals: Floats,
+) -> Block:
+    """A block from arrays; what is not given is the usual: no padding, nothing held out, no forward bins.
+
+    Args:
+        valid: Bins that are not padding, (trial, time).
+        held_out: (neuron,).
+        forward: (time,).
+        bin_width_s: Width of a bin in s.
+        n_external_inputs: Channels of the recording's `inputs`.
+        **signals: Name -> (trial, time, dimension), as in `Block.signals`.
+    """
+    trials, time = next(iter(signals.values())).shape[:2]
+    neurons = next(
+        (signals[name].shape[2] for name in ("spikes", "rates", "true_rates") if name in signals), 0
+    )
+    session = Session(
+        bin_width_s=bin_width_s,
+        held_out=np.zeros(neurons, dtype=bool) if held_out is None else np.asarray(held_out, dtype=bool),
+        forward=np.zeros(time, dtype=bool) if forward is None else np.asarray(forward, dtype=bool),
+        n_external_inputs=n_external_inputs,
+    )
+    everywhere = np.ones((trials, time), dtype=bool)
+    arrays = {name: np.asarray(array, dtype=np.float64) for name, array in signals.items()}
+    return Block(session, everywhere if valid is None else np.asarray(valid, dtype=bool), arrays)
+
+
+def score_arrays(metric: Metric, scored: Block, train: Block | None, bootstrap: Bootstrap) -> Estimates:
+    """Fits, scores and estimates a metric on whole arrays; the library functions of each metric call it."""
+    if train is not None:
+        metric.fit(train)
+    metric.score(scored)
+    return metric.estimates(bootstrap)
