@@ -22,8 +22,8 @@ def gru(
 ) -> Tensor:
     """Run a GRU (Cho et al. 2014) over all bins.
 
-    h' = (1 - z) n + z h with gates in torch's order r, z, n. ``reset="after"`` is torch's own form, in which r
-    multiplies U_n h + b_hn; with ``"before"`` it multiplies h.
+    h' = (1 - z) n + z h with gates in torch's order r, z, n. ``reset="after"`` is torch's own form, in which
+    r multiplies U_n h + b_hn; with ``"before"`` it multiplies h.
 
     Args:
         inputs: (trial, time, input), or None for an autonomous unit.
