@@ -18,7 +18,7 @@ class TrainingConfig:
         min_delta: A monitored score that improves by no more than this counts as none.
         min_epochs: No early stop before so many epochs.
         target: The run stops once the monitored score is at least as good as this; None never stops for that.
-        smoothing: Weight of the past in the monitored score's running mean, in [0, 1); 0 takes each by itself.
+        smoothing: Weight of the past in the monitored score's running mean, in [0, 1); 0 for none.
         accelerator: ``"auto"`` takes a GPU where there is one; or ``"cpu"``, ``"gpu"``.
         precision: ``"32-true"``, ``"64-true"`` or ``"bf16-mixed"``.
         tensorboard: Write TensorBoard logs besides metrics.csv.
@@ -43,11 +43,8 @@ class TrainingConfig:
     @property
     def checked_epochs(self) -> int:
         """Epochs up to the last check, at which a run ends at the latest."""
-        return (
-            self.max_epochs
-            // min(self.check_interval, self.max_epochs)
-            * min(self.check_interval, self.max_epochs)
-        )
+        interval = min(self.check_interval, self.max_epochs)
+        return self.max_epochs // interval * interval
 
     def check(self) -> None:
         """Raise ValueError for a setting out of range, saying what is valid."""

@@ -79,12 +79,14 @@ class Keeper(lightning.Callback):
         self.epochs = state_dict["epochs"]
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Open the table of metrics."""
         self.table = MetricsFile(self.folder / "metrics.csv", last_epoch=self.start)
         self.bar.advance(self.start)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Keep the loss terms of a step, on the device."""
         self.terms.add(outputs["terms"], batch)
 
     def on_validation_batch_end(
@@ -96,9 +98,11 @@ class Keeper(lightning.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Keep the scores of a batch, on the device."""
         self.scores.add(outputs, batch)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Look at the epoch: refuse what is not finite, and check if it is time to."""
         self.epochs = pl_module.current_epoch + 1
         self._refuse_nonfinite(pl_module)
         metrics = {f"train/{name}": value for name, value in self.terms.fetch().items()}

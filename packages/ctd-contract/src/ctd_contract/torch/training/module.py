@@ -20,8 +20,8 @@ class NonFiniteLossError(RuntimeError):
 class TrainingModule(lightning.LightningModule):
     """A Lightning module that ``fit`` can train: subclasses give ``losses`` and ``scores``.
 
-    ``fit`` sets the seed and the settings. Random numbers come from ``draw(name)`` and from nowhere else, or a
-    resumed run would differ from an uninterrupted one.
+    ``fit`` sets the seed and the settings. Random numbers come from ``draw(name)`` and from nowhere else,
+    or a resumed run would differ from an uninterrupted one.
 
     Example:
         >>> class Mean(TrainingModule):
@@ -80,8 +80,8 @@ class TrainingModule(lightning.LightningModule):
         """Sum the loss terms."""
         terms = self.losses(batch, lambda name: self.draw(name, step=batch_idx))
         loss = torch.stack([term.reshape(()) for term in terms.values()]).sum()
-        # On a CPU the look is free, so the optimiser never sees a bad gradient. On a GPU it would make the host
-        # wait in every step; there the runner looks at the end of the epoch.
+        # On a CPU the look is free, so the optimiser never sees a bad gradient. On a GPU it would make
+        # the host wait in every step; there the runner looks at the end of the epoch.
         if loss.device.type == "cpu" and not loss.isfinite():
             self.refuse(terms, batch_idx)
         return {"loss": loss, "terms": {name: term.detach() for name, term in terms.items()}}  # type: ignore[dict-item]
