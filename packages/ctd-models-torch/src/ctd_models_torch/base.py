@@ -1,0 +1,80 @@
+"""What every model gives to training, inference and export."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ctd_contract.dynamics import Dynamics, Probe
+from ctd_contract.readout import Readout as PortableReadout
+from ctd_models_torch.batch import Batch
+from ctd_models_torch.losses import Observation
+
+Draw = Callable[[str], torch.Generator]
+
+
+@dataclass
+class Inferred:
+    """What a model infers from a batch.
+
+    Attributes:
+        prediction: (trial, time, neuron), log count of a bin or mean activity.
+        states: (trial, time, state), row k after input k.
+        initial_state: (trial, state), before bin 0.
+        drive: (trial, time, input), what the dynamics received, or None for autonomous ones.
+        signals: Further signals under the contract's names, say ``factors``.
+    """
+
+    prediction: Tensor
+    states: Tensor
+    initial_state: Tensor
+    drive: Tensor | None
+    signals: dict[str, Tensor] = field(default_factory=dict)
+
+
+class LatentModel(nn.Module, ABC):
+    """A model of a recording.
+
+    Attributes:
+        observation: What links predictions to data, see `losses`.
+    """
+
+    observation: Observation
+
+    @abstractmethod
+    def infer(self, batch: Batch) -> Inferred:
+        """Infer everything from all that encoders may see, without any randomness."""
+
+    @abstractmethod
+    def losses(self, batch: Batch, draw: Draw, *, n_time: int, epoch: int) -> dict[str, Tensor]:
+        """Named loss terms, whose sum is minimised.
+
+        Args:
+            batch: Training trials.
+            draw: Gives the generator of a named stream of this (seed, epoch, step).
+            n_time: Bins that are scored, from the start.
+            epoch: From 0, for terms that ramp up.
+        """
+
+    @abstractmethod
+    def dynamics(self) -> Dynamics:
+        """The portable vector field."""
+
+    @abstractmethod
+    def probe(self, states: np.ndarray, drive: np.ndarray | None) -> Probe:
+        """The module's own next states in float64, at points of visited ``states`` (trial, time, state)."""
+
+    @abstractmethod
+    def portable_readout(self, bin_width_s: float) -> PortableReadout:
+        """The chain from states to rates in spikes/s, or to activity."""
+
+    def score(self, batch: Batch) -> Tensor:
+        """Negative log-likelihood of everything that is scored, summed per trial, (trial,)."""
+        inferred = self.infer(batch)
+        nll = self.observation.nll(inferred.prediction, batch.data)
+        return torch.where(batch.scored, nll, 0.0).sum((1, 2))

@@ -1,0 +1,189 @@
+"""All settings and their defaults: plain dataclasses, of which the command makes its keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ctd_contract.torch.training.config import TrainingConfig
+
+
+@dataclass
+class EncoderConfig:
+    """The bidirectional encoder.
+
+    Attributes:
+        size: Units of each direction.
+        window: Bins from the start that it reads; None for all that may be seen. An initial state shows in
+            the first bins only when the dynamics forget, and the rest then costs time and teaches it noise.
+        standardize: Whether each neuron is scaled to mean 0 and variance 1 (of the training trials) first.
+    """
+
+    size: int = 64
+    window: int | None = None
+    standardize: bool = True
+
+
+@dataclass
+class ModelConfig:
+    """What all sequential autoencoders share.
+
+    Attributes:
+        size: Length of the decoder's state.
+        encoder: The encoder.
+        dropout: Ordinary dropout on the encoder's code and the initial state.
+        coordinated_dropout: Share of what the encoder may see that is hidden from it in a training step; only
+            hidden entries, and what it never sees, are then trained on. 0 switches it off.
+    """
+
+    size: int = 64
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    dropout: float = 0.0
+    coordinated_dropout: float = 0.3
+
+
+@dataclass
+class LDSConfig(ModelConfig):
+    """Linear dynamics; `memory` is the weight of the identity in the initial transition matrix."""
+
+    memory: float = 0.98
+
+
+@dataclass
+class RNNConfig(ModelConfig):
+    """A vanilla (tanh) network; `memory` is the weight of the identity in the initial recurrent matrix."""
+
+    memory: float = 0.9
+
+
+@dataclass
+class GRUConfig(ModelConfig):
+    """A gated recurrent unit; `memory` is added to the update gate's bias."""
+
+    memory: float = 1.0
+
+
+@dataclass
+class NODEConfig(ModelConfig):
+    """A discrete neural ODE, z + delta MLP([z, u]), with hidden layers of `hidden_size`."""
+
+    size: int = 8
+    hidden_size: int = 128
+    hidden_layers: int = 2
+    delta: float = 0.1
+    activation: str = "relu"
+
+
+@dataclass
+class ReadoutConfig:
+    """What all readouts share: nothing but that their bias starts at the mean rates."""
+
+
+@dataclass
+class LinearReadoutConfig(ReadoutConfig):
+    """An affine map of the state."""
+
+
+@dataclass
+class MLPReadoutConfig(ReadoutConfig):
+    """A multilayer perceptron."""
+
+    hidden_size: int = 128
+    hidden_layers: int = 1
+    activation: str = "relu"
+
+
+@dataclass
+class FlowReadoutConfig(ReadoutConfig):
+    """An invertible flow of `steps` Euler steps of length `delta`; needs size <= neurons."""
+
+    hidden_size: int = 128
+    steps: int = 20
+    delta: float = 0.1
+
+
+@dataclass
+class GrowthConfig:
+    """Incremental sequence loss: the scored length grows over the epochs (Sedler et al. 2023).
+
+    Attributes:
+        start_bins: Bins that are scored in the first epoch; None scores whole trials from the start.
+        full_at: Share of `max_epochs` after which whole trials are scored.
+    """
+
+    start_bins: int | None = None
+    full_at: float = 0.5
+
+
+@dataclass
+class FitConfig(TrainingConfig):
+    """How a model is trained.
+
+    Attributes:
+        batch_size: Trials in a step.
+        schedule: Learning rate over the epochs: ``"cosine"`` (to a hundredth of the peak), ``"constant"``, or
+            ``"plateau"`` (times `plateau_factor` after `plateau_patience` checks without improvement).
+        warmup: Share of the epochs over which the rate rises to its peak first.
+        plateau_factor: See `schedule`.
+        plateau_patience: See `schedule`.
+        growth: Incremental sequence loss.
+    """
+
+    batch_size: int = 50
+    schedule: str = "cosine"
+    warmup: float = 0.1
+    plateau_factor: float = 0.95
+    plateau_patience: int = 6
+    growth: GrowthConfig = field(default_factory=GrowthConfig)
+
+
+@dataclass
+class RecordingConfig:
+    """How a recording is read.
+
+    Attributes:
+        inputs: Signal of the recording that drives the decoder; None fits an autonomous model.
+        memory_mb: Recordings that need more than this are streamed from the file, batch by batch.
+    """
+
+    inputs: str | None = "inputs"
+    memory_mb: int = 4096
+
+
+@dataclass
+class LDSFitConfig(FitConfig):
+    """For `LDSConfig`."""
+
+
+@dataclass
+class RNNFitConfig(FitConfig):
+    """For `RNNConfig`."""
+
+
+@dataclass
+class GRUFitConfig(FitConfig):
+    """For `GRUConfig`."""
+
+
+@dataclass
+class NODEFitConfig(FitConfig):
+    """For `NODEConfig`."""
+
+
+# The registries: a name on the command line to its settings.
+MODELS: dict[str, type[ModelConfig]] = {
+    "lds": LDSConfig,
+    "rnn": RNNConfig,
+    "gru": GRUConfig,
+    "node": NODEConfig,
+}
+TRAININGS: dict[str, type[FitConfig]] = {
+    "lds": LDSFitConfig,
+    "rnn": RNNFitConfig,
+    "gru": GRUFitConfig,
+    "node": NODEFitConfig,
+}
+READOUTS: dict[str, type[ReadoutConfig]] = {
+    "linear": LinearReadoutConfig,
+    "mlp": MLPReadoutConfig,
+    "flow": FlowReadoutConfig,
+}

@@ -1,0 +1,40 @@
+"""Coordinated dropout (Keshtkaran & Pandarinath 2019): nothing is trained to copy what it was shown."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ctd_models_torch.batch import View
+
+
+def coordinated_dropout(
+    seen: Tensor, view: View, shape: torch.Size, *, rate: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Hide random entries from the encoder and train on just those.
+
+    An entry that was hidden is scored with weight 1 / rate and one that was shown with 0, so the expected
+    loss is the undropped one. What encoders never see, held-out neurons and forward bins, keeps weight 1.
+
+    Args:
+        seen: (trial, seen bin, seen neuron), what the encoder is given, with zero for "nothing known".
+        view: Where these entries lie in the recording.
+        shape: Shape of the loss, (trial, time, neuron).
+        rate: Probability that an entry is hidden, in (0, 1).
+        generator: Stream of the masks, on the device of ``seen``.
+
+    Returns:
+        The thinned entries, scaled by 1 / (1 - rate), and the loss's weight, (trial, time, neuron).
+    """
+    hidden = torch.rand(seen.shape, generator=generator, device=seen.device) < rate
+    thinned = torch.where(hidden, torch.zeros((), dtype=seen.dtype, device=seen.device), seen / (1.0 - rate))
+    weight = torch.ones(shape, dtype=seen.dtype, device=seen.device)
+    return thinned, view.spread(hidden.to(seen.dtype) / rate, weight)
+
+
+def dropout(values: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
+    """Ordinary inverted dropout from a named stream; None leaves the values as they are."""
+    if generator is None or rate == 0.0:
+        return values
+    kept = torch.rand(values.shape, generator=generator, device=values.device) >= rate
+    return values * kept / (1.0 - rate)

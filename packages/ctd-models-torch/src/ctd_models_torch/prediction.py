@@ -1,0 +1,90 @@
+"""Fitted models on recordings that they have not seen."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import ctd_contract as cc
+from ctd_models_torch import inference
+from ctd_models_torch.build import Shape
+from ctd_models_torch.config import RecordingConfig
+from ctd_models_torch.errors import InputError
+from ctd_models_torch.fitting import PRODUCER, device_of
+from ctd_models_torch.recording import Recording
+from ctd_models_torch.saved import load_model
+
+
+def predict(
+    folder: str | Path,
+    recording: str | Path,
+    path: str | Path,
+    *,
+    memory_mb: int = RecordingConfig.memory_mb,
+    accelerator: str = "auto",
+    run: str | None = None,
+    overwrite: bool = False,
+) -> dict[str, np.ndarray]:
+    """Infer all trials of a recording with a model that was fitted before.
+
+    Args:
+        folder: Folder of the finished fit.
+        recording: A recording with the same neurons, bin width and inputs.
+        path: The inference file to write.
+        memory_mb: As in `RecordingConfig`.
+        accelerator: As in `FitConfig`.
+        run: Id of the run, for provenance.
+        overwrite: Replace an existing file.
+
+    Returns:
+        What was written, as `inference.infer` gives it.
+
+    Raises:
+        InputError: There is no model in the folder, or the recording differs from what it is for.
+    """
+    saved = load_model(folder)
+    with cc.open(recording) as file:
+        data = Recording(file, RecordingConfig(saved.shape.inputs, memory_mb))
+        check_fits(saved.shape, data)
+        return inference.write(
+            Path(path),
+            saved.model,
+            data,
+            kind=saved.kind,
+            producer=f"{PRODUCER} {version(PRODUCER)}",
+            config=saved.config,
+            seed=saved.seed,
+            run=run,
+            device=device_of(accelerator),
+            overwrite=overwrite,
+        )
+
+
+def check_fits(shape: Shape, data: Recording) -> None:
+    """Refuse a recording that a model can't be given."""
+    found = Shape.of(data, None)
+    bins = len(data.file.time)
+    pairs = (
+        ("observations", shape.signal, found.signal),
+        ("number of neurons", len(shape.neurons), len(found.neurons)),
+        ("ids of the neurons", shape.neurons, found.neurons),
+        ("held-out neurons", shape.held_out, found.held_out),
+        ("number of input channels", shape.input_size, found.input_size),
+        ("bin width in s", shape.bin_width_s, found.bin_width_s),
+    )
+    for what, expected, got in pairs:
+        if expected != got:
+            raise InputError(
+                f"{data.file.path} differs from what the model was fitted to in the {what}: "
+                f"expected {_short(expected)}, got {_short(got)}"
+            )
+    last = max(shape.seen_bins)
+    if last >= bins:
+        raise InputError(f"{data.file.path} has {bins} bins, but the model's encoder reads up to bin {last}")
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) < 80 else f"{text[:77]}..."

@@ -1,0 +1,8 @@
+"""Readouts of sequential autoencoders: from states to log counts or means."""
+
+from ctd_models_torch.readouts.base import Readout
+from ctd_models_torch.readouts.flow import FlowReadout
+from ctd_models_torch.readouts.linear import LinearReadout
+from ctd_models_torch.readouts.mlp import MLPReadout
+
+__all__ = ["FlowReadout", "LinearReadout", "MLPReadout", "Readout"]

@@ -1,0 +1,197 @@
+"""A recording as models see it: checked, held in memory when it fits, streamed when it doesn't."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import ctd_contract as cc
+from ctd_contract.reader import Array
+from ctd_contract.torch.random import generator
+from ctd_models_torch.batch import Batch, View
+from ctd_models_torch.config import RecordingConfig
+from ctd_models_torch.errors import InputError
+
+INFERRED = ("inferred_inputs", "states", "factors", "rates")
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Moments of each neuron over what is scored of the training trials, float64 (neuron,)."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+class Recording:
+    """An open recording and the parts of it that models use.
+
+    Args:
+        file: The open contract file; it must stay open while this is used.
+        config: Which inputs, and how much memory.
+
+    Attributes:
+        signal: ``"spikes"`` or ``"activity"``.
+        input_signal: Name of the signal that drives the decoder, or None.
+        input_size: Its channels.
+        in_memory: Whether the arrays fit the budget; else every batch is read from the file.
+    """
+
+    def __init__(self, file: cc.ContractFile, config: RecordingConfig) -> None:
+        self.file = file
+        self.signal = _observed_signal(file)
+        self.input_signal = config.inputs
+        self.input_size = 0 if config.inputs is None else _input_width(file, config.inputs)
+        self.in_memory = self.n_bytes <= config.memory_mb * 2**20
+        self._held: dict[str, Tensor] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Signals that are read."""
+        observed = ["observed"] if "observed" in self.file.signals else []
+        return [self.signal, *observed, *([self.input_signal] if self.input_signal else [])]
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the arrays that are read, in memory."""
+        arrays = (self.file.signals[name] for name in self.names)
+        return sum(int(np.prod(array.shape)) * array.dtype.itemsize for array in arrays)
+
+    def view(self, window: int | None = None) -> View:
+        """What encoders may see; of its bins, only the first `window` if given."""
+        bins = np.flatnonzero(~self.file.forward)[:window]
+        neurons = np.flatnonzero(~self.file.held_out)
+        if not len(bins) or not len(neurons):
+            raise InputError(
+                f"{self.file.path}: an encoder would see nothing of it; all "
+                f"{'bins are forward ones' if not len(bins) else 'neurons are held out'}"
+            )
+        return View(torch.from_numpy(bins), torch.from_numpy(neurons))
+
+    def rows(self, split: str | None) -> np.ndarray:
+        """Positions of a split's trials; of all trials for None."""
+        count = self.file.sizes["trial"]
+        rows = np.arange(count) if split is None else np.flatnonzero(self.file.split(split))
+        if not len(rows):
+            raise InputError(f"{self.file.path}: no trial is in the split {split!r}, which fitting needs")
+        return rows
+
+    def batches(
+        self, rows: np.ndarray, batch_size: int, *, shuffle: bool = False, seed: int = 0
+    ) -> RecordingBatches:
+        """Batches of some trials, for the training runner."""
+        return RecordingBatches(self, rows, batch_size, shuffle=shuffle, seed=seed)
+
+    def statistics(self, rows: np.ndarray) -> Statistics:
+        """Mean and variance of each neuron over the scored entries of some trials."""
+        count, total, squares = np.zeros((3, self.file.sizes["neuron"]))
+        chosen = np.zeros(self.file.sizes["trial"], bool)
+        chosen[rows] = True
+        for block in np.array_split(rows, max(1, len(rows) // 256)):
+            batch = Batch.of(self.read(block))
+            scored = batch.scored.expand_as(batch.data).to(torch.float64)
+            data = batch.data.to(torch.float64) * scored
+            count += scored.sum((0, 1)).numpy()
+            total += data.sum((0, 1)).numpy()
+            squares += data.square().sum((0, 1)).numpy()
+        if not count.all():
+            silent = self.file.axis("neuron")[count == 0]
+            raise InputError(
+                f"{self.file.path}: neurons {silent.tolist()[:8]} are observed in no training trial"
+            )
+        mean = total / count
+        return Statistics(mean, np.maximum(squares / count - mean**2, 0.0))
+
+    def read(self, rows: np.ndarray, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        """The tensors of some trials, as `Batch.of` takes them."""
+        if not self.in_memory:
+            return {name: tensor.to(device) for name, tensor in self._from_file(rows).items()}
+        if not self._held or self._held["rows"].device != torch.device(device):
+            everything = np.arange(self.file.sizes["trial"])
+            held = self._held or self._from_file(everything)
+            self._held = {name: tensor.to(device) for name, tensor in held.items()}
+        index = torch.from_numpy(rows).to(device)
+        return {name: tensor.index_select(0, index) for name, tensor in self._held.items()}
+
+    def _from_file(self, rows: np.ndarray) -> dict[str, Tensor]:
+        signals = self.file.signals
+        tensors = {"data": _tensor(_take(signals[self.signal], rows))}
+        if "observed" in signals:
+            tensors["observed"] = _tensor(_take(signals["observed"], rows))
+        if self.input_signal is not None:
+            tensors["inputs"] = _tensor(_take(signals[self.input_signal], rows))
+        tensors["lengths"] = torch.from_numpy(self.file.lengths[rows].astype(np.int64))
+        tensors["rows"] = torch.from_numpy(rows.astype(np.int64))
+        return tensors
+
+
+class RecordingBatches:
+    """Batches of some trials, in an order drawn from (seed, epoch); what the training runner asks of data."""
+
+    def __init__(
+        self, recording: Recording, rows: np.ndarray, batch_size: int, *, shuffle: bool, seed: int
+    ) -> None:
+        self.recording = recording
+        self.trials = rows
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return -(-len(self.trials) // self.batch_size)
+
+    def epoch(self, epoch: int, device: torch.device) -> Iterator[dict[str, Tensor]]:
+        """Iterate over the batches of one epoch."""
+        order = self.trials
+        if self.shuffle:
+            stream = generator(self.seed, "order of trials", epoch)
+            order = order[torch.randperm(len(order), generator=stream).numpy()]
+        for start in range(0, len(order), self.batch_size):
+            yield self.recording.read(order[start : start + self.batch_size], device)
+
+
+def _observed_signal(file: cc.ContractFile) -> str:
+    if file.kind != "recording":
+        step = {"task": "; simulate spikes from it first (ctd-sim)"}.get(file.kind, "")
+        raise InputError(f"{file.path} is of kind {file.kind}, and models are fitted to a recording{step}")
+    return "spikes" if "spikes" in file.signals else "activity"
+
+
+def _input_width(file: cc.ContractFile, name: str) -> int:
+    if name in file.signals and file.signals[name].axes[-1] == "input":
+        return file.signals[name].shape[-1]
+    driving = [s for s, array in file.signals.items() if array.axes[-1] == "input"]
+    if name in INFERRED:
+        reason = f"{name} is what a model infers, not what drives it"
+    elif name in file.signals:
+        reason = f"{name} has the axes {file.signals[name].axes}, not (trial, time, input)"
+    else:
+        close = get_close_matches(name, driving, 1)
+        reason = f"{file.path} has no signal {name}" + (f" (did you mean {close[0]}?)" if close else "")
+    listed = f"one of {', '.join(driving)}" if driving else "nothing, since it has no known inputs"
+    raise InputError(
+        f"{reason}: recording.inputs may name {listed}; recording.inputs=null fits an autonomous model"
+    )
+
+
+def _take(array: Array, rows: np.ndarray) -> np.ndarray:
+    """Trials in any order; HDF5 wants rising ones, and reads a run of neighbours far faster."""
+    order = np.argsort(rows, kind="stable")
+    rising = rows[order]
+    if rising[-1] - rising[0] + 1 == len(rising):
+        taken = array[int(rising[0]) : int(rising[-1]) + 1]
+    else:
+        taken = array[rising]
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return taken[back]
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    """A tensor of the smallest type that torch calculates with."""
+    return torch.from_numpy(values.astype(np.int32) if values.dtype == np.uint16 else values)

@@ -1,0 +1,93 @@
+"""Fitted models on disk: weights, settings and what recordings they are for, in one file without code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_type_hints
+
+from ctd_contract.torch.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from ctd_models_torch.base import LatentModel
+from ctd_models_torch.build import Shape, build_model
+from ctd_models_torch.config import MODELS, READOUTS, ModelConfig, ReadoutConfig
+from ctd_models_torch.errors import InputError
+
+FILE = "model.safetensors"
+FORMAT = 1
+T = TypeVar("T")
+
+
+@dataclass
+class SavedModel:
+    """A fitted model and what belongs to it.
+
+    Attributes:
+        model: With its weights.
+        kind: Its name in `MODELS`.
+        shape: The recordings that it is for.
+        config: The whole configuration of the fit, for provenance.
+        seed: Seed of the fit.
+    """
+
+    model: LatentModel
+    kind: str
+    shape: Shape
+    config: dict[str, Any]
+    seed: int
+
+
+def save_model(
+    folder: Path, saved: SavedModel, model_config: ModelConfig, readout_config: ReadoutConfig
+) -> None:
+    """Write a fitted model to its run's folder."""
+    readout = {config: name for name, config in READOUTS.items()}[type(readout_config)]
+    tree = {
+        "format": FORMAT,
+        "model": {"name": saved.kind, **asdict(model_config)},
+        "readout": {"name": readout, **asdict(readout_config)},
+        "shape": asdict(saved.shape),
+        "config": saved.config,
+        "seed": saved.seed,
+        "weights": dict(saved.model.state_dict()),
+    }
+    save_checkpoint(folder / FILE, tree)
+
+
+def load_model(folder: str | Path) -> SavedModel:
+    """Read a fitted model.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        InputError: There is none, or it is damaged or from a later version.
+    """
+    path = Path(folder) / FILE
+    try:
+        tree = load_checkpoint(path)
+    except FileNotFoundError:
+        raise InputError(f"there is no fitted model in {folder}: name the folder of a finished run") from None
+    except CheckpointError as error:
+        raise InputError(str(error)) from error
+    if tree["format"] != FORMAT:
+        raise InputError(
+            f"{path} has the format {tree['format']}, this version reads {FORMAT}: update the package"
+        )
+    names = tree["model"].pop("name"), tree["readout"].pop("name")
+    model_config = _dataclass(MODELS[names[0]], tree["model"])
+    readout_config = _dataclass(READOUTS[names[1]], tree["readout"])
+    shape = Shape(**tree["shape"])
+    model = build_model(model_config, readout_config, shape, None)
+    model.load_state_dict(tree["weights"])
+    return SavedModel(model, names[0], shape, tree["config"], tree["seed"])
+
+
+def _dataclass(kind: type[T], values: Mapping[str, Any]) -> T:
+    """A settings object, nested ones included, from plain data."""
+    hints = get_type_hints(kind)
+    given = {}
+    for field in fields(cast(Any, kind)):
+        value = values[field.name]
+        given[field.name] = _dataclass(hints[field.name], value) if is_dataclass(hints[field.name]) else value
+    return kind(**given)
