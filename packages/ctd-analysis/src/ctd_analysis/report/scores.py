@@ -1,0 +1,105 @@
+"""The section of scores: the table, what is missing, and all numbers."""
+
+from __future__ import annotations
+
+from ctd_analysis.figures.columns import Cell, Column, cell, definition_of, model_names, score_columns
+from ctd_analysis.report.csv_link import csv_link
+from ctd_analysis.report.definitions import anchor
+from ctd_analysis.report.html import Markup, join, table, tag
+from ctd_analysis.report.numbers import count, interval, number
+from ctd_analysis.report.swatch import swatch
+from ctd_analysis.results import AnalysisResult
+
+ROW_HEAD = ("dataset", "model", "seed", "split", "metric", "definition", "value", "low", "high")
+
+
+def score_table(result: AnalysisResult) -> Markup:
+    """Models down, metrics across; the best of each column is marked."""
+    columns, names = score_columns(result), model_names(result)
+    if not columns:
+        return tag("p", "No metric could be computed.", class_="missing")
+    cells = {(name, column): cell(result, name, column) for name in names for column in columns}
+    best = {
+        column: max((found.value for name in names if (found := cells[name, column])), default=None)
+        for column in columns
+    }
+    rows = []
+    for name in names:
+        head = tag("th", swatch(result, name), " ", name, _seed_count(result, name), scope="row")
+        rows.append([head, *[_cell(cells[name, c], best[c] if len(names) > 1 else None) for c in columns]])
+    head = [tag("th", "Model", scope="col"), *[_heading(result, column) for column in columns]]
+    return table(head, rows, caption=_caption(result), class_="scores")
+
+
+def _caption(result: AnalysisResult) -> str:
+    several = any(len({m.seed for m in result.models if m.name == name}) > 1 for name in model_names(result))
+    spread = f"{result.interval:.0%} intervals from a bootstrap over trials"
+    if several:
+        spread = f"mean ± sd over seeds where a model has several, otherwise {spread}"
+    on = f"the {result.split} split, {count(result.n_trials, 'trial')}"
+    return f"Scores on {on}; {spread}. The best of each column is bold."
+
+
+def _seed_count(result: AnalysisResult, name: str) -> Markup:
+    seeds = [model.seed for model in result.models if model.name == name]
+    return tag("span", f" {len(seeds)} seeds", class_="note") if len(seeds) > 1 else Markup("")
+
+
+def _heading(result: AnalysisResult, column: Column) -> Markup:
+    definition = definition_of(result, column)
+    hint = f"{definition.formula}. {definition.text}" if definition else None
+    link = tag("a", column.title, href=f"#{anchor(column.metric, column.definition)}", title=hint)
+    unit = tag("span", f" {column.unit}", class_="note") if column.unit else ""
+    return tag("th", link, unit, scope="col")
+
+
+def _cell(found: Cell | None, best: float | None) -> Markup:
+    if found is None:
+        return tag("td", "–", class_="none", title="not available, see below the table")
+    spread = f"± {number(found.sd)}" if found.sd is not None else interval(found.low, found.high)
+    is_best = best is not None and found.value == best
+    value = tag("strong", number(found.value)) if is_best else tag("span", number(found.value))
+    return tag("td", value, tag("span", spread, class_="interval"), class_="best" if is_best else None)
+
+
+def left_out(result: AnalysisResult) -> Markup:
+    """What could not be computed, grouped by reason."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for item in result.left_out:
+        metrics = groups.setdefault((item.model, item.reason), [])
+        if item.metric not in metrics:
+            metrics.append(item.metric)
+    if not groups:
+        return Markup("")
+    items = [
+        tag(
+            "li",
+            tag("b", model or "all models"),
+            ": ",
+            join([tag("code", m) for m in metrics], ", "),
+            " left out, ",
+            reason,
+            ".",
+        )
+        for (model, reason), metrics in groups.items()
+    ]
+    return join([tag("h3", "Not available"), tag("ul", *items, class_="missing")])
+
+
+def all_numbers(result: AnalysisResult) -> Markup:
+    """Every number, folded away, and its download."""
+    data = [[getattr(row, name) for name in ROW_HEAD] for row in result.metrics]
+    written = [
+        [
+            tag("td", value) if isinstance(value, str) else tag("td", _plain(value), class_="number")
+            for value in row
+        ]
+        for row in data
+    ]
+    link = tag("p", "Download: ", csv_link("metrics.csv", ROW_HEAD, data))
+    body = table(ROW_HEAD, written, caption="All numbers, every split, seed and definition", class_="plain")
+    return join([link, tag("details", tag("summary", f"All {len(data)} numbers"), body)])
+
+
+def _plain(value: float | int | None) -> str:
+    return str(value) if isinstance(value, int) else number(value)
