@@ -92,8 +92,9 @@ def test_a_full_disk_leaves_nothing_half_written(write_task, tmp_path):
 
     done = command(f"source={task}", "out=run", cwd=tmp_path, preexec_fn=limit)
     assert done.returncode == 1, done.stderr
+    assert "File too large" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not [p.name for p in (tmp_path / "run").iterdir() if "recording" in p.name]
+    assert not [path for path in (tmp_path / "run").iterdir() if "recording" in path.name]
     done = command(f"source={task}", "out=run", "resume=true", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
