@@ -7,6 +7,7 @@ import difflib
 import errno
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -303,7 +304,7 @@ class Writer:
             self.close()
             return
         self._discard()
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) or _errno(error):
             raise self._unwritable(error) from error
 
     @contextlib.contextmanager
@@ -311,11 +312,10 @@ class Writer:
         """Remove the temporary file when the body raises; an OSError becomes a ContractError."""
         try:
             yield
-        except OSError as error:
+        except BaseException as error:
             self._discard()
-            raise self._unwritable(error) from error
-        except BaseException:
-            self._discard()
+            if isinstance(error, OSError) or _errno(error):
+                raise self._unwritable(error) from error
             raise
 
     def error(self, code: str, path: str, expected: str, got: str, fix: str) -> ContractError:
@@ -400,7 +400,9 @@ class Writer:
         array = np.ascontiguousarray(array)
         self._start(path, array.shape, array.dtype, axes, attributes, gzip)
         if array.size:
-            self._dataset(path)[...] = array
+            dataset = self._dataset(path)
+            dataset[...] = array
+            dataset.flush()
         self._hashes[path].update(array.data if array.size else b"")
 
     def _start(
@@ -425,6 +427,8 @@ class Writer:
         if array.size:
             array = np.ascontiguousarray(array)
             dataset[start:stop] = array
+            # Otherwise HDF5 would write when the handle goes, where an error can't be raised.
+            dataset.flush()
             self._hashes[path].update(array.data)
         self._rows[path] = stop
 
@@ -511,20 +515,28 @@ class Writer:
             self._temporary.unlink()
 
     def _discard(self) -> None:
-        with contextlib.suppress(OSError):
-            # Space that a full disk lacks is given back, so that HDF5 can close.
-            os.truncate(self._temporary, 0)
+        with contextlib.suppress(OSError, RuntimeError, ValueError):
+            # Closing writes what HDF5 still holds; on a full disk that fails and takes the process with it.
+            sink = os.open(os.devnull, os.O_RDWR)
+            os.dup2(sink, self._file.id.get_vfd_handle())
+            os.close(sink)
         with contextlib.suppress(OSError, RuntimeError):
             self._file.close()
         self._temporary.unlink(missing_ok=True)
 
-    def _unwritable(self, error: OSError) -> ContractError:
-        fix = (
-            "free some space and run it again"
-            if error.errno == errno.ENOSPC
-            else "mend this and run it again"
-        )
-        return ContractError("CTD601", str(self.path), "a file that can be written", str(error), fix)
+    def _unwritable(self, error: BaseException) -> ContractError:
+        number = _errno(error)
+        got = os.strerror(number) if number else str(error)
+        fix = "free some space and run it again" if number == errno.ENOSPC else "mend this and run it again"
+        return ContractError("CTD601", str(self.path), "a file that can be written", got, fix)
+
+
+def _errno(error: BaseException) -> int:
+    """The system's number of an error; h5py puts it in the text of errors of all kinds. 0 if there is none."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    found = re.search(r"errno = (\d+)", str(error)) if isinstance(error, (OSError, RuntimeError)) else None
+    return int(found[1]) if found else 0
 
 
 def _exists(path: Path) -> ContractError:

@@ -32,7 +32,8 @@ def report_error(error: BaseException, *, command: str, debug: bool) -> int:
     if isinstance(error, KeyboardInterrupt):
         message, code = "interrupted; the same command with resume=true continues", INTERRUPTED
     elif isinstance(error, (UserError, ContractError)):
-        message, code = str(error), BAD_INPUT
+        unwritable = isinstance(error, ContractError) and error.code == "CTD601"
+        message, code = str(error), FAILED if unwritable else BAD_INPUT
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         message, code = f"the disk is full{_where(error)}: free some space, then add resume=true", FAILED
     else:
