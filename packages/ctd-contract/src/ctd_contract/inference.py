@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .errors import ContractError
+from .padding import zero_padding
 from .reader import ContractFile
 from .reader import open as open_file
 from .schema import TABLES, signal_spec
@@ -96,8 +97,12 @@ def write_inference(
             parents=[source.parent("recording")],
             overwrite=overwrite,
         )
+        lengths = source.lengths[rows]
         with writer:
             for key, values in arrays.items():
+                spec = signal_spec(key)
+                if spec is not None and spec.axes[1] == "time":
+                    values = zero_padding(values, lengths)
                 writer.signal(key, values, unit=(units or {}).get(key) or _inherited_unit(source, key))
             _copy_tables(writer, source, rows, columns or {})
             if dynamics is not None:
@@ -148,7 +153,7 @@ def _check(
         if got != expected:
             text = "from {} states to {} neurons"
             fix = "take the weights (out, in)"
-            raise ContractError("CTD404", f"{file}:/readout", text.format(*expected), text.format(*got), fix)
+            raise ContractError("CTD407", f"{file}:/readout", text.format(*expected), text.format(*got), fix)
 
 
 def _check_axes(where: str, shape: Sequence[int], axes: Sequence[str], sizes: dict[str, int]) -> None:
@@ -168,12 +173,12 @@ def _check_dynamics(
     missing = [key for key in dynamics.inputs if key not in arrays]
     if missing:
         got = f"no {', '.join(missing)}"
-        raise ContractError("CTD401", where, "every signal of u in the file", got, "pass it as an argument")
+        raise ContractError("CTD405", where, "every signal of u in the file", got, "pass it as an argument")
     width = sum(arrays[key].shape[-1] for key in dynamics.inputs)
     states = arrays["states"].shape[-1] if "states" in arrays else dynamics.state_size
     if (states, width) != (dynamics.state_size, dynamics.input_size):
         expected = f"dynamics of {states} states and {width} inputs ({', '.join(dynamics.inputs)})"
-        raise ContractError("CTD401", where, expected, repr(dynamics), "check the weights and inputs=")
+        raise ContractError("CTD406", where, expected, repr(dynamics), "check the weights and inputs=")
     if dynamics.kind == "opaque":
         return
     if probe is None:
@@ -183,7 +188,7 @@ def _check_dynamics(
         dynamics.check_probe(probe)
     except ValueError as error:
         fix = "compare the export with the model's own step"
-        raise ContractError("CTD405", where, "the model's own next states", str(error), fix) from error
+        raise ContractError("CTD404", where, "the model's own next states", str(error), fix) from error
 
 
 def _inherited_unit(source: ContractFile, key: str) -> str | None:

@@ -1,8 +1,8 @@
 """The HDF5 layout of lfads-torch, both ways.
 
 `{split}_encod_data` is spikes[split, ~forward, ~held_out], `{split}_recon_data` is spikes[split],
-`{split}_ext_input` the inputs, `{split}_truth` / `conversion_factor` the true rates × bin width. Older
-files with `{split}_data` in place of the first two are read as well.
+`{split}_ext_input` the inputs, `{split}_truth` / `conversion_factor` the true rates × bin width (of
+continuous data their true mean). Older files with `{split}_data` in place of the first two are read as well.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ctd_contract.reader import ContractFile
 from ctd_contract.schema import SPLITS
 
 from .split_keys import open_split_keys
-from .trials import Trials, needed_bin_width, rates_per_second
+from .trials import Trials, needed_bin_width, observations, rates_per_second
 
 NAME = "lfads-torch"
 
@@ -54,7 +54,10 @@ def read(path: Path, *, bin_width_s: float | None, seed: int) -> Trials:
         factor = keys.root("conversion_factor")
         if rates is not None:
             scaled = rates / (1.0 if factor is None else float(factor.ravel()[0]))
-            truth["rates"] = rates_per_second(scaled, keys.data, width, f"{path.name}:train_truth")
+            if observations(keys.data)[0] == "spikes":
+                truth["rates"] = rates_per_second(scaled, keys.data, width, f"{path.name}:train_truth")
+            else:
+                truth["activity_prediction"] = scaled
         trial, columns = keys.trial_ids()
         neuron = keys.root("neuron_inds")
         start = keys.attribute("start")
@@ -142,7 +145,7 @@ def _fill(file: h5py.File, recording: ContractFile) -> None:
     main = "spikes" if "spikes" in recording.signals else "activity"
     known = {main: "recon_data", "inputs": "ext_input", "behavior": "behavior"}
     sources = {name: key for name, key in known.items() if name in recording.signals}
-    known_truth = {"rates": "truth", "states": "latents"}
+    known_truth = {"rates" if main == "spikes" else "activity_prediction": "truth", "states": "latents"}
     sources |= {f"truth/{name}": key for name, key in known_truth.items() if name in recording.truth}
     hidden = {"recon_data", "truth"} if _withheld(recording) == "test" else set()
     for rows, block in recording.blocks(*sources):
@@ -160,7 +163,8 @@ def _ordered(
     n_bins, n_seen = np.count_nonzero(~recording.forward), np.count_nonzero(~recording.held_out)
     result = {**arrays, "encod_data": full[:, :n_bins, :n_seen], "recon_data": full}
     if "truth" in arrays:
-        result["truth"] = arrays["truth"][:, :, order] * np.float32(recording.bin_width_s)
+        unit = recording.bin_width_s if "spikes" in recording.signals else 1.0
+        result["truth"] = arrays["truth"][:, :, order] * np.float32(unit)
     return result
 
 

@@ -126,9 +126,16 @@ class SplitKeys:
 
     def _observed(self, split: str) -> np.ndarray:
         """Data of a split on the full axes; encoder data must be the leading part of the rest."""
+        axes, sizes = ("trial", "time", "neuron"), dict(self.sizes)
         encoded, full = self._read(split, "encod_data"), self._full(split)
-        leading = full[:, ~self.forward][:, :, ~self.held_out]
-        if encoded is not None and not np.array_equal(encoded, leading, equal_nan=full.dtype.kind == "f"):
+        leading = (np.count_nonzero(~self.forward), np.count_nonzero(~self.held_out))
+        if encoded is not None and full.shape == encoded.shape == (len(full), *leading):
+            whole = np.full((len(full), sizes["time"], sizes["neuron"]), np.nan, np.float32)
+            whole[:, : leading[0], : leading[1]] = full
+            return whole
+        full = same_leading_axes(self.where, f"{split}_recon_data", full, axes, sizes)
+        seen = full[:, : leading[0], : leading[1]]
+        if encoded is not None and not np.array_equal(encoded, seen, equal_nan=full.dtype.kind == "f"):
             raise ContractError(
                 "CTD703",
                 f"{self.where}:{split}_encod_data {encoded.shape}",
@@ -136,13 +143,7 @@ class SplitKeys:
                 "other values or axes",
                 "order bins and neurons so that those hidden from the encoder come last",
             )
-        if full.shape[1:] == leading.shape[1:] != (self.sizes["time"], self.sizes["neuron"]):
-            whole = np.full((len(full), self.sizes["time"], self.sizes["neuron"]), np.nan, np.float32)
-            whole[:, : full.shape[1], : full.shape[2]] = full
-            return whole
-        return same_leading_axes(
-            self.where, f"{split}_data", full, ("trial", "time", "neuron"), dict(self.sizes)
-        )
+        return full
 
     def _checked(self, split: str, name: str, axes: tuple[str, ...]) -> np.ndarray:
         key, sizes = f"{split}_{name}", {**self.sizes, "trial": self._counts[split]}

@@ -44,8 +44,8 @@ def to_trials(arrays: Arrays, where: str, *, bin_width_s: float | None, seed: in
         ContractError: Data are missing, or arrays disagree.
     """
     found = {_canonical(name): value for name, value in arrays.items()}
-    data_name = next((name for name in DATA if name in arrays), None)
-    if data_name is None:
+    called = {_canonical(name): name for name in arrays}
+    if "data" not in found:
         raise ContractError(
             "CTD702",
             where,
@@ -53,34 +53,20 @@ def to_trials(arrays: Arrays, where: str, *, bin_width_s: float | None, seed: in
             ", ".join(sorted(arrays)) or "nothing",
             "save the counts as spikes, or continuous data as activity",
         )
-    data, lengths = _padded(f"{where}:{data_name}", found.pop(_canonical(data_name)))
     sizes: dict[str, int] = {}
-    data = same_leading_axes(where, data_name, _with_channel(data), ("trial", "time", "neuron"), sizes)
+    data, lengths = _padded(f"{where}:{called['data']}", found.pop("data"))
+    data = same_leading_axes(where, called["data"], _with_channel(data), SIGNALS["spikes"].axes, sizes)
     vectors = {name: np.ravel(np.asarray(found.pop(name))) for name in VECTORS if name in found}
+    if lengths is not None and (lengths < sizes["time"]).any():
+        vectors.setdefault("length", lengths)
     width, start = _bin_width(found, vectors.pop("time", None), bin_width_s, where, sizes)
-    signals, truth = {}, {}
+    split = _split(vectors.pop("split", None), where, sizes["trial"], seed)
+    trials = Trials(data, width, split, start_s=start)
+    trials.trial, trials.neuron = vectors.pop("trial", None), vectors.pop("neuron", None)
     for name in [name for name in found if _target(name) is not None]:
-        values, own = _padded(f"{where}:{name}", found.pop(name))
-        if own is not None and lengths is not None and not np.array_equal(own, lengths):
-            raise ContractError(
-                "CTD703",
-                f"{where}:{name}",
-                f"trials as long as {data_name}'s",
-                "others",
-                "mend one of the two",
-            )
         folder, leaf = _target(name) or ("", "")
-        (truth if folder == "truth" else signals)[leaf] = _signal(where, name, leaf, values, sizes)
-    if "length" not in vectors and lengths is not None and (lengths < sizes["time"]).any():
-        vectors["length"] = lengths
-    trials = Trials(
-        data, width, _split(vectors.pop("split", None), where, sizes["trial"], seed), signals, truth
-    )
-    trials.start_s, trials.trial, trials.neuron = (
-        start,
-        vectors.pop("trial", None),
-        vectors.pop("neuron", None),
-    )
+        values = _signal(where, called[name], leaf, found.pop(name), sizes, lengths)
+        (trials.truth if folder == "truth" else trials.signals)[leaf] = values
     trials.columns, trials.names = _tables(found, vectors, where, sizes)
     if found:
         listed = ", ".join(sorted(found))
@@ -127,10 +113,21 @@ def _with_channel(array: np.ndarray) -> np.ndarray:
     return array[..., None] if array.ndim == 2 else array
 
 
-def _signal(where: str, name: str, leaf: str, values: np.ndarray, sizes: dict[str, int]) -> np.ndarray:
+def _signal(
+    where: str,
+    name: str,
+    leaf: str,
+    value: np.ndarray | Sequence[np.ndarray],
+    sizes: dict[str, int],
+    lengths: np.ndarray | None,
+) -> np.ndarray:
+    """Return a signal with the axes that the contract gives it, its trials as long as the data's."""
+    values, own = _padded(f"{where}:{name}", value)
+    if own is not None and lengths is not None and not np.array_equal(own, lengths):
+        fix = "mend one of the two"
+        raise ContractError("CTD703", f"{where}:{name}", "trials as long as the data's", "others", fix)
     axes = SIGNALS[leaf].axes
-    values = _with_channel(values) if len(axes) == 3 else values
-    return same_leading_axes(where, name, values, axes, sizes)
+    return same_leading_axes(where, name, _with_channel(values) if len(axes) == 3 else values, axes, sizes)
 
 
 def _bin_width(
@@ -142,7 +139,9 @@ def _bin_width(
         return needed_bin_width(given, stated[0] if stated else None, where), 0.0
     same_leading_axes(where, "time", time, ("time",), sizes)
     steps = np.diff(time.astype(np.float64))
-    width = needed_bin_width(given, float(np.median(steps)) if len(steps) else (stated or [None])[0], where)
+    width = needed_bin_width(
+        given, round(float(np.median(steps)), 12) if len(steps) else (stated or [None])[0], where
+    )
     if len(steps) and np.abs(steps - width).max() > 1e-3 * width:
         got = f"steps from {steps.min():g} to {steps.max():g} s"
         raise ContractError(

@@ -12,8 +12,9 @@ import numpy as np
 
 from ctd_contract.dynamics.nonlinearity import FloatArray
 from ctd_contract.errors import ContractError
+from ctd_contract.padding import zero_padding
 from ctd_contract.readout import Readout
-from ctd_contract.schema import SPLITS
+from ctd_contract.schema import SIGNALS, SPLITS
 from ctd_contract.writer import create
 
 
@@ -137,12 +138,13 @@ def write_recording(
         overwrite=overwrite,
     )
     columns = {("neurons", "held_out"): np.zeros(trials.data.shape[2], np.uint8), **trials.columns}
+    lengths = columns.get(("trials", "length"), np.full(len(values), values.shape[1]))
+    signals = {kind: values, **trials.signals} | ({} if observed is None else {"observed": observed})
     with writer:
-        writer.signal(kind, values)
-        for name, array in {**trials.signals, **({} if observed is None else {"observed": observed})}.items():
-            writer.signal(name, array)
-        for name, array in trials.truth.items():
-            writer.truth(name, array)
+        for write, arrays in ((writer.signal, signals), (writer.truth, trials.truth)):
+            for name, array in arrays.items():
+                timed = SIGNALS[name].axes[1] == "time"
+                write(name, zero_padding(array, lengths) if timed else array)
         writer.column("trials", "split", trials.split)
         for axis, names in trials.names.items():
             writer.axis(axis, len(names))
