@@ -13,6 +13,7 @@ from .errors import ContractError, ContractWarning, Finding
 from .provenance import Parent, Provenance
 from .reader import ContractFile, open  # noqa: A004  (read as cc.open)
 from .schema import SPLITS
+from .validation import validate
 from .writer import Writer, create
 
 if TYPE_CHECKING:
@@ -57,5 +58,6 @@ __all__ = [
     "create",
     "dynamics",
     "open",
+    "validate",
     "write_inference",
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -67,6 +69,23 @@ def environment() -> dict[str, str]:
     }
 
 
+def is_absolute(text: str) -> bool:
+    """Whether a string is a path from a root or a home folder."""
+    return bool(re.match(r"(/|~[^/ ]*/|[A-Za-z]:[\\/]|file:/|\\\\)", text)) and "\n" not in text
+
+
+def without_folders(value: Any) -> Any:
+    """A configuration whose absolute paths are cut to the file's name: a file tells nothing of its host."""
+    if isinstance(value, str | os.PathLike):
+        text = os.fspath(value)
+        return re.split(r"[/\\]", text.rstrip("/\\"))[-1] if is_absolute(text) else text
+    if isinstance(value, Mapping):
+        return {str(key): without_folders(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(item) for item in value]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
 def now() -> str:
     """The time in RFC 3339."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -79,7 +98,7 @@ def write(file: h5py.File, provenance: Provenance) -> None:
         "created": provenance.created,
         "producer": provenance.producer,
         "run": provenance.run,
-        "config": json.dumps(provenance.config, sort_keys=True),
+        "config": json.dumps(without_folders(provenance.config), sort_keys=True),
         "environment": json.dumps(provenance.environment, sort_keys=True),
     }
     for name, value in values.items():

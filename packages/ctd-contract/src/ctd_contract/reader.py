@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
-from . import hdf5, provenance
-from .errors import ContractError
+from . import portable, provenance, structure
+from .errors import WARNING, ContractWarning
+from .inventory import Entry, Inventory, open_file, read, take
 from .provenance import Parent, Provenance
+from .report import Report
 from .schema import AXES, SPLITS, TABLES, signal_spec
 
 if TYPE_CHECKING:
@@ -41,21 +43,17 @@ class Array:
         unit: Its unit.
     """
 
-    def __init__(self, dataset: h5py.Dataset, axes: tuple[str | None, ...], where: str):
-        self.name = dataset.name or ""
-        self.shape: tuple[int, ...] = dataset.shape
-        self.dtype = dataset.dtype
+    def __init__(self, entry: Entry, axes: tuple[str | None, ...], where: str):
+        self.name = entry.path
+        self.shape = entry.shape
+        self.dtype = entry.dtype
         self.axes = axes
-        self.unit = str(hdf5.plain(dataset.attrs["unit"])) if "unit" in dataset.attrs else ""
-        self._dataset = dataset
+        self.unit: str = entry.attributes.get("unit", "")
+        self._dataset = entry.dataset
         self._where = where
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        try:
-            values = self._dataset[key]
-        except (OSError, RuntimeError) as error:
-            raise damaged(self._where, error) from error
-        return hdf5.decode(values) if self.dtype.kind == "S" else values
+        return read(self._dataset, key, self._where)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[...], dtype=dtype)
@@ -86,56 +84,60 @@ class ContractFile:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
+        self._file = open_file(self.path)
+        report = Report(self.path.name)
         try:
-            self._file = h5py.File(self.path, "r", locking=False)
-        except OSError as error:
-            raise damaged(str(self.path), error) from error
-        header = hdf5.read_attributes(self._file)
-        if header.get("ctd_complete") != 1:
+            self._inventory = take(self._file, report)
+            report.raise_first()
+            structure.check(self._inventory, report)
+            report.raise_first()
+        except BaseException:
             self._file.close()
-            raise ContractError("CTD104", str(self.path), "ctd_complete = 1", "none", "write the file again")
+            raise
+        _warn(report)
+        header = self._inventory["/"].attributes
         self.kind: str = header["ctd_kind"]
         self.id: str = header["ctd_id"]
         self.digest: str = header["ctd_digest"]
         self.name: str = header["name"]
         self.attributes = {k: header[k] for k in ("title", "license", "doi") if k in header}
-        self.sizes = {axis: self._file[axis].shape[0] for axis in AXES if axis in self._file}
-        self.signals = self._arrays("signals")
-        self.truth = self._arrays("truth")
-        self.tables = {t: Columns(self, t) for t in TABLES if t in self._file}
-        self.phases: Mapping[str, np.ndarray] = Columns(self, "phases")
-        group = self._file["provenance"]
-        parents = [hdf5.read_attributes(entry) for _, entry in sorted(group["parents"].items(), key=_number)]
-        self.provenance: Provenance = provenance.parse(hdf5.read_attributes(group), parents)
+        self.sizes = {
+            axis: entry.shape[0]
+            for axis in AXES
+            if (entry := self._inventory.dataset(f"/{axis}")) is not None
+        }
+        self.signals = self._arrays("/signals")
+        self.truth = self._arrays("/truth")
+        self.tables = {t: Columns(self._inventory, f"/{t}") for t in TABLES if f"/{t}" in self._inventory}
+        self.phases: Mapping[str, np.ndarray] = Columns(self._inventory, "/phases")
+        parents = dict(self._inventory.children("/provenance/parents"))
+        self.provenance: Provenance = provenance.parse(
+            self._inventory["/provenance"].attributes,
+            [parents[name].attributes for name in sorted(parents, key=int)],
+        )
 
     def _arrays(self, folder: str) -> dict[str, Array]:
-        arrays = {}
-        for name, item in self._file.get(folder, {}).items():
-            spec = signal_spec(name)
-            if spec is not None and isinstance(item, h5py.Dataset):
-                arrays[name] = Array(item, spec.axes, f"{self.path.name}:{item.name}")
-        return arrays
-
-    def read(self, path: str) -> np.ndarray:
-        """A whole array by its path in the file."""
-        item = self._file[path]
-        return Array(item, (None,) * item.ndim, f"{self.path.name}:{path}")[...]
+        return {
+            name: Array(entry, spec.axes, self._inventory.at(entry.path))
+            for name, entry in self._inventory.children(folder)
+            if entry.is_dataset and (spec := signal_spec(name)) is not None
+        }
 
     # --- axes, tables and masks
 
     def axis(self, name: str) -> np.ndarray:
         """Ids of an axis (int64)."""
-        return self.read(f"/{name}")
+        return self._inventory.read(f"/{name}")
 
     @property
     def time(self) -> np.ndarray:
         """Start of each bin in s, (time,)."""
-        return self.read("/time")
+        return self._inventory.read("/time")
 
     @property
     def bin_width_s(self) -> float:
         """Width of a bin in s."""
-        return float(self._file["time"].attrs["bin_width"])
+        return self._inventory["/time"].attributes["bin_width"]
 
     def split(self, name: str, *, scheme: str | None = None) -> np.ndarray:
         """Mask (trial,) of a split: ``train``, ``valid`` or ``test``, of the main scheme or another."""
@@ -178,61 +180,27 @@ class ContractFile:
 
     def dynamics(self) -> Dynamics | None:
         """The vector field, its probe recomputed; None when there is none."""
-        return self._dynamics("dynamics")
+        return portable.read_dynamics(self._inventory, "/")
 
     def truth_dynamics(self) -> Dynamics | None:
         """The true vector field, its probe recomputed; None when there is none."""
-        return self._dynamics("truth/dynamics")
+        return portable.read_dynamics(self._inventory, "/truth/")
 
     def readout(self) -> Readout | None:
         """The chain from state to rate; None when there is none."""
-        return self._readout("readout")
+        return portable.read_readout(self._inventory, "/")
 
     def truth_readout(self) -> Readout | None:
         """The true chain from state to rate; None when there is none."""
-        return self._readout("truth/readout")
-
-    def _dynamics(self, path: str) -> Dynamics | None:
-        if path not in self._file:
-            return None
-        from .dynamics import Probe, make_dynamics
-
-        group = self._file[path]
-        parameters = {name: self.read(f"{path}/parameters/{name}") for name in group["parameters"]}
-        dynamics = make_dynamics(_text(group, "kind"), parameters, hdf5.read_attributes(group))
-        if "probe" in group:
-            arrays = {name: self.read(f"{path}/probe/{name}") for name in group["probe"]}
-            probe = Probe(arrays["state"], arrays.get("input"), arrays["next_state"], arrays.get("mode"))
-            dynamics.check_probe(probe)
-        return dynamics
-
-    def _readout(self, path: str) -> Readout | None:
-        if path not in self._file:
-            return None
-        from .readout import Layer, Readout
-
-        group = self._file[path]
-        if _text(group, "kind") == "opaque":
-            return Readout.opaque()
-        layers = []
-        for index in range(len(group)):
-            at = f"{path}/layer_{index}"
-            layers.append(
-                Layer(
-                    self.read(f"{at}/weight"),
-                    self.read(f"{at}/bias"),
-                    _text(group[f"layer_{index}"], "nonlinearity"),
-                )
-            )
-        return Readout(layers, scale=float(group.attrs["scale"]))
+        return portable.read_readout(self._inventory, "/truth/")
 
     # --- analysis
 
     @property
-    def fixed_points(self) -> dict[str, dict[str, np.ndarray]]:
+    def fixed_points(self) -> dict[str, Columns]:
         """Sets of points: name to arrays, first axis point; complex ones have a last axis (re, im)."""
-        groups = self._file.get("fixed_points", {})
-        return {name: {k: self.read(f"/fixed_points/{name}/{k}") for k in groups[name]} for name in groups}
+        sets = self._inventory.children("/fixed_points")
+        return {name: Columns(self._inventory, group.path) for name, group in sets}
 
     # --- streaming and parents
 
@@ -272,38 +240,35 @@ class ContractFile:
 
 
 class Columns(Mapping[str, np.ndarray]):
-    """Columns of one table; each is read when it is first asked for."""
+    """Arrays of one group, each read when it is first asked for.
 
-    def __init__(self, file: ContractFile, table: str):
-        self._file = file
-        self._table = table
-        self._names = tuple(file._file[table]) if table in file._file else ()
+    Attributes:
+        attributes: Those of the group.
+    """
+
+    def __init__(self, inventory: Inventory, group: str):
+        self.attributes = inventory[group].attributes if group in inventory else {}
+        self._entries = {name: entry for name, entry in inventory.children(group) if entry.is_dataset}
+        self._inventory = inventory
         self._loaded: dict[str, np.ndarray] = {}
 
     def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self._names:
-            raise KeyError(name)
         if name not in self._loaded:
-            self._loaded[name] = self._file.read(f"/{self._table}/{name}")
+            self._loaded[name] = self._inventory.read(self._entries[name].path)
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"Columns({', '.join(self)})"
 
 
-def damaged(where: str, error: Exception) -> ContractError:
-    """An HDF5 error as a `ContractError`."""
-    return ContractError(
-        "CTD103", where, "a readable file", str(error), "get the file again, or write it anew"
-    )
-
-
-def _text(group: h5py.Group, name: str) -> str:
-    return str(hdf5.plain(group.attrs[name]))
-
-
-def _number(item: tuple[str, object]) -> int:
-    return int(item[0])
+def _warn(report: Report) -> None:
+    unknown = [finding for finding in report.findings if finding.severity == WARNING]
+    if unknown:
+        listed = "; ".join(f"{found.path}: {found.got}" for found in unknown)
+        warnings.warn(f"{len(unknown)} notes on this file: {listed}", ContractWarning, stacklevel=4)

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import errno
 import hashlib
 import os
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import h5py
 import numpy as np
 
-from . import digest, hdf5, provenance
+from . import digest, hdf5, portable, provenance, structure
+from .atomic import AtomicFile, system_error, unwritable
 from .casting import cast
 from .errors import ContractError
+from .inventory import take
 from .provenance import Parent, Provenance
+from .report import Report
 from .schema import AXES, KINDS, NAME, SIGNALS, TABLES, TEXT, VERSION, SignalSpec, column_spec, signal_spec
 
 if TYPE_CHECKING:
     from .dynamics import Dynamics, Probe
     from .readout import Readout
+
+P = ParamSpec("P")
 
 
 def create(
@@ -72,7 +78,7 @@ def create(
         ContractError: If `path` exists and `overwrite` is false, or the axes are wrong.
     """
     writer = Writer(Path(path), kind, overwrite=overwrite)
-    with writer.undone_on_error():
+    with writer.atomic.undone_on_error():
         writer.header = {"name": name, "title": title, "license": license, "doi": doi}
         writer.provenance = Provenance(
             created=provenance.now(),
@@ -96,6 +102,21 @@ def create(
     return writer
 
 
+def _writes(method: Callable[Concatenate[Writer, P], None]) -> Callable[Concatenate[Writer, P], None]:
+    """Turn a system's error, a full disk for example, into a `ContractError`."""
+
+    @functools.wraps(method)
+    def wrapper(self: Writer, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            method(self, *args, **kwargs)
+        except (OSError, RuntimeError) as error:
+            if system_error(error):
+                raise unwritable(self.path, error) from error
+            raise
+
+    return wrapper
+
+
 class Writer:
     """A contract file while it is being written; `create` makes one.
 
@@ -110,8 +131,6 @@ class Writer:
             raise ContractError(
                 "CTD107", path.name, f"one of {', '.join(KINDS)}", repr(kind), "name the kind"
             )
-        if path.exists() and not overwrite:
-            raise _exists(path)
         self.path = path
         self.kind = kind
         self.id = str(uuid.uuid4())
@@ -119,18 +138,17 @@ class Writer:
         self.sizes: dict[str, int] = {}
         self.header: dict[str, str | None] = {}
         self.provenance = Provenance("", "")
-        self._overwrite = overwrite
+        # Handles stay open: HDF5 would write behind one that goes, where an error can't be raised.
+        self._datasets: dict[str, h5py.Dataset] = {}
         self._hashes: dict[str, Any] = {}
         self._axes: dict[str, tuple[str | None, ...]] = {}
         self._rows: dict[str, int] = {}
-        self._temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
-        try:
-            self._file = h5py.File(self._temporary, "w-", libver=hdf5.LIBVER, locking=False)
-        except OSError as error:
-            raise self._unwritable(error) from error
+        self.atomic = AtomicFile(path, overwrite=overwrite)
+        self._file = self.atomic.file
 
     # --- axes and tables
 
+    @_writes
     def axis(self, name: str, ids: int | Sequence[int] | np.ndarray) -> None:
         """Declare an axis by its ids (int64) or its size."""
         if name not in AXES:
@@ -138,7 +156,7 @@ class Writer:
         if name in self.sizes:
             raise self.error("CTD602", f"/{name}", "one declaration of each axis", "a second", "drop it")
         values = np.arange(ids) if isinstance(ids, int | np.integer) else np.asarray(ids)
-        values = cast(values, AXES[name].dtype, self._at(f"/{name}"))
+        values = cast(values, AXES[name].dtype, self.at(f"/{name}"))
         if values.ndim != 1:
             raise self.error(
                 "CTD202", f"/{name}", "one dimension", f"{values.ndim}", "pass a flat list of ids"
@@ -148,6 +166,7 @@ class Writer:
         self.sizes[name] = len(values)
         self._write(f"/{name}", values, (name,), {"unit": AXES[name].unit} if AXES[name].unit else {})
 
+    @_writes
     def time(self, time: int | Sequence[float] | np.ndarray, bin_width_s: float | None = None) -> None:
         """Declare the time axis: the start of each bin in s (or the number of bins) and the bin width in s."""
         number = isinstance(time, int | np.integer)
@@ -156,8 +175,9 @@ class Writer:
         starts = np.arange(time) * bin_width_s if number else np.asarray(time, dtype=np.float64)  # type: ignore[operator]
         width = float(np.median(np.diff(starts))) if bin_width_s is None else float(bin_width_s)
         self.axis("time", starts)
-        hdf5.write_attribute(self._dataset("/time"), "bin_width", width)
+        hdf5.write_attribute(self._datasets["/time"], "bin_width", width)
 
+    @_writes
     def column(self, table: str, name: str, values: Any, *, unit: str = "") -> None:
         """Write a column of a table.
 
@@ -178,7 +198,7 @@ class Writer:
         elif text or (spec.dtypes[-1] == TEXT and len(spec.dtypes) == 1):
             raise self.error("CTD204", path, " or ".join(spec.dtypes), str(array.dtype), "convert it")
         elif len(spec.dtypes) == 1:
-            array = cast(array, spec.dtypes[0], self._at(path))
+            array = cast(array, spec.dtypes[0], self.at(path))
         else:
             array = array.astype(np.uint8) if array.dtype == bool else array
         unit = spec.unit if spec.unit is not None else unit
@@ -190,11 +210,12 @@ class Writer:
             raise self._unknown("axis", axis, AXES)
         self.column(AXES[axis].table, "name", list(names))
 
+    @_writes
     def phase(self, name: str, bounds: Any) -> None:
         """Write a phase: (trial, 2) bins, start and stop, half-open; -1, -1 where a trial has none."""
         if not NAME.fullmatch(name):
             raise self.error("CTD208", f"/phases/{name}", "letters, digits and _", name, "rename it")
-        array = cast(np.asarray(bounds), "<i4", self._at(f"/phases/{name}"))
+        array = cast(np.asarray(bounds), "<i4", self.at(f"/phases/{name}"))
         if array.ndim != 2 or array.shape[1] != 2:
             raise self.error(
                 "CTD203", f"/phases/{name}", "(trial, 2)", str(array.shape), "pass start and stop"
@@ -203,14 +224,17 @@ class Writer:
 
     # --- signals
 
+    @_writes
     def signal(self, name: str, values: Any, *, unit: str | None = None) -> None:
         """Write a whole signal; its axes come from the contract, its unit too unless it is its own."""
         self._signal("/signals/", name, values, unit)
 
+    @_writes
     def truth(self, name: str, values: Any, *, unit: str | None = None) -> None:
         """Write a whole array of the truth under ``/truth``."""
         self._signal("/truth/", name, values, unit)
 
+    @_writes
     def append(self, blocks: Mapping[str, Any], *, units: Mapping[str, str] | None = None) -> None:
         """Append whole trials, in order, to several signals at once.
 
@@ -235,19 +259,19 @@ class Writer:
 
     def dynamics(self, dynamics: Dynamics, probe: Probe | None = None) -> None:
         """Write the vector field under ``/dynamics`` with the writer's own probe (none for `Opaque`)."""
-        self._dynamics("/dynamics", dynamics, probe)
+        portable.write_dynamics(self, "/", dynamics, probe)
 
     def truth_dynamics(self, dynamics: Dynamics, probe: Probe | None = None) -> None:
         """Write the true vector field under ``/truth/dynamics``."""
-        self._dynamics("/truth/dynamics", dynamics, probe)
+        portable.write_dynamics(self, "/truth/", dynamics, probe)
 
     def readout(self, readout: Readout) -> None:
         """Write the chain from state to rate under ``/readout``."""
-        self._readout("/readout", readout)
+        portable.write_readout(self, "/", readout)
 
     def truth_readout(self, readout: Readout) -> None:
         """Write the true chain from state to rate under ``/truth/readout``."""
-        self._readout("/truth/readout", readout)
+        portable.write_readout(self, "/truth/", readout)
 
     # --- analysis
 
@@ -256,6 +280,7 @@ class Writer:
         for name, values in columns.items():
             self.column("metrics", name, values)
 
+    @_writes
     def fixed_points(self, name: str, arrays: Mapping[str, Any], *, source: str = "") -> None:
         """Write one set of points under ``/fixed_points/<name>``.
 
@@ -285,16 +310,13 @@ class Writer:
 
     def close(self) -> None:
         """Seal the file and put it under its name."""
-        with self.undone_on_error():
+        with self.atomic.undone_on_error():
             for path, rows in self._rows.items():
                 if rows != self.sizes["trial"]:
                     expected = f"{self.sizes['trial']} trials, as /trial lists"
                     raise self.error("CTD602", path, expected, f"{rows}", "append every trial")
             self._finish()
-            self._file.close()
-            _sync(self._temporary)
-            self._rename()
-            _sync(self.path.parent)
+            self.atomic.commit()
 
     def __enter__(self) -> Writer:
         return self
@@ -302,36 +324,18 @@ class Writer:
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: object) -> None:
         if error is None:
             self.close()
-            return
-        self._discard()
-        if isinstance(error, OSError) or _errno(error):
-            raise self._unwritable(error) from error
-
-    @contextlib.contextmanager
-    def undone_on_error(self):
-        """Remove the temporary file when the body raises; an OSError becomes a ContractError."""
-        try:
-            yield
-        except BaseException as error:
-            self._discard()
-            if isinstance(error, OSError) or _errno(error):
-                raise self._unwritable(error) from error
-            raise
+        else:
+            self.atomic.discard()
 
     def error(self, code: str, path: str, expected: str, got: str, fix: str) -> ContractError:
         """A `ContractError` at a place in this file."""
-        return ContractError(code, self._at(path), expected, got, fix)
+        return ContractError(code, self.at(path), expected, got, fix)
 
-    # --- inner parts
-
-    def _at(self, path: str) -> str:
+    def at(self, path: str) -> str:
+        """A place in this file as errors name it."""
         return f"{self.path.name}:{path}"
 
-    def _dataset(self, path: str) -> h5py.Dataset:
-        found = self._file[path]
-        if not isinstance(found, h5py.Dataset):
-            raise TypeError(f"{path} is no dataset")
-        return found
+    # --- inner parts
 
     def _unknown(self, what: str, name: str, known: Iterable[str]) -> ContractError:
         near = difflib.get_close_matches(name, list(known), 1)
@@ -352,7 +356,7 @@ class Writer:
             raise self.error("CTD207", path, f"a signal that {where} may hold", name, "leave it out")
         array = np.asarray(values)
         dtype = spec.dtypes[0] if array.dtype == np.dtype(spec.dtypes[0]) else spec.dtypes[-1]
-        array = cast(array, dtype, self._at(path))
+        array = cast(array, dtype, self.at(path))
         self._fit(path, array.shape, spec.axes, limit)
         return spec, array
 
@@ -400,9 +404,7 @@ class Writer:
         array = np.ascontiguousarray(array)
         self._start(path, array.shape, array.dtype, axes, attributes, gzip)
         if array.size:
-            dataset = self._dataset(path)
-            dataset[...] = array
-            dataset.flush()
+            self._datasets[path][...] = array
         self._hashes[path].update(array.data if array.size else b"")
 
     def _start(
@@ -413,11 +415,12 @@ class Writer:
         dataset = hdf5.create_dataset(self._file, path, shape, dtype, gzip=gzip)
         for name, value in attributes.items():
             hdf5.write_attribute(dataset, name, value)
+        self._datasets[path] = dataset
         self._hashes[path] = hashlib.sha256()
         self._axes[path] = tuple(axes)
 
     def _extend(self, path: str, array: np.ndarray) -> None:
-        dataset, start = self._dataset(path), self._rows[path]
+        dataset, start = self._datasets[path], self._rows[path]
         stop = start + len(array)
         if dataset.shape[1:] != array.shape[1:] or stop > len(dataset) or dataset.dtype != array.dtype:
             expected = f"at most {len(dataset) - start} more trials of {dataset.dtype}{dataset.shape[1:]}"
@@ -427,50 +430,28 @@ class Writer:
         if array.size:
             array = np.ascontiguousarray(array)
             dataset[start:stop] = array
-            # Otherwise HDF5 would write when the handle goes, where an error can't be raised.
-            dataset.flush()
             self._hashes[path].update(array.data)
         self._rows[path] = stop
 
-    def _dynamics(self, path: str, dynamics: Dynamics, probe: Probe | None) -> None:
-        group = self._file.create_group(path)
-        hdf5.write_attribute(group, "kind", dynamics.kind)
-        for name, value in dynamics.attributes.items():
-            hdf5.write_attribute(group, name, value)
-        self._parameters(f"{path}/parameters", dynamics.parameters)
-        if probe is not None:
-            arrays = {"state": probe.state, "input": probe.input, "next_state": probe.next_state}
-            self._parameters(f"{path}/probe", {k: v for k, v in arrays.items() if v is not None})
-            if probe.mode is not None:
-                self._write(f"{path}/probe/mode", cast(np.asarray(probe.mode), "<i4", path), (None,), {})
+    @_writes
+    def group(self, path: str, attributes: Mapping[str, Any]) -> None:
+        """Create a group that `portable` asks for."""
+        portable.write_attributes(self._file.require_group(path), attributes)
 
-    def _readout(self, path: str, readout: Readout) -> None:
-        group = self._file.create_group(path)
-        hdf5.write_attribute(group, "kind", "opaque" if readout.is_opaque else "chain")
-        if readout.is_opaque:
-            return
-        hdf5.write_attribute(group, "scale", float(readout.scale))
-        for index, layer in enumerate(readout.layers):
-            self._parameters(f"{path}/layer_{index}", {"weight": layer.weight, "bias": layer.bias})
-            hdf5.write_attribute(self._file[f"{path}/layer_{index}"], "nonlinearity", layer.nonlinearity)
-
-    def _parameters(self, path: str, arrays: Mapping[str, Any]) -> None:
-        self._file.create_group(path)
-        for name, values in arrays.items():
-            array = cast(np.asarray(values), "<f8", self._at(f"{path}/{name}"))
-            if array.ndim == 0:
-                raise self.error("CTD402", f"{path}/{name}", "an array", "a scalar", "make it an attribute")
-            self._write(f"{path}/{name}", array, (None,) * array.ndim, {})
+    @_writes
+    def array(self, path: str, values: np.ndarray) -> None:
+        """Write an array without scales that `portable` asks for."""
+        self._write(path, values, (None,) * values.ndim, {})
 
     def _finish(self) -> None:
         for axis in self.sizes:
-            self._dataset(f"/{axis}").make_scale(axis)
+            self._datasets[f"/{axis}"].make_scale(axis)
         for path, axes in self._axes.items():
             if path.strip("/") in self.sizes:
                 continue
             for index, axis in enumerate(axes):
                 if axis is not None:
-                    self._dataset(path).dims[index].attach_scale(self._dataset(f"/{axis}"))
+                    self._datasets[path].dims[index].attach_scale(self._datasets[f"/{axis}"])
         provenance.write(self._file, self.provenance)
         root = {"ctd_contract": ".".join(map(str, VERSION)), "ctd_kind": self.kind, "ctd_id": self.id}
         for name, value in {**root, **self.header}.items():
@@ -480,74 +461,22 @@ class Writer:
         hdf5.write_attribute(self._file, "ctd_digest", self.digest)
         self._file.flush()
         hdf5.write_attribute(self._file, "ctd_complete", np.int64(1))
+        for dataset in self._datasets.values():
+            dataset.flush()
+        self._file.flush()
 
-    def _lines(self) -> list[str]:
-        lines = [digest.line("/", "", (), "", hdf5.read_attributes(self._file))]
-
-        def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-            path = "/" + name
+    def _lines(self) -> Iterator[str]:
+        """The digest's lines; a file that a reader would refuse is refused here."""
+        self._file.flush()
+        report = Report(self.path.name)
+        inventory = take(self._file, report)
+        structure.check_body(inventory, report)
+        report.raise_first()
+        for path, entry in inventory.entries.items():
             if not digest.is_sealed(path):
-                return
-            attributes = hdf5.read_attributes(item)
-            if isinstance(item, h5py.Dataset):
+                continue
+            if entry.is_dataset:
                 content = self._hashes[path].hexdigest()
-                lines.append(digest.line(path, item.dtype.str, item.shape, content, attributes))
+                yield digest.line(path, entry.dtype.str, entry.shape, content, entry.attributes)
             else:
-                lines.append(digest.line(path, "", (), "", attributes))
-
-        self._file.visititems(visit)
-        return lines
-
-    def _rename(self) -> None:
-        if self._overwrite:
-            os.replace(self._temporary, self.path)
-            return
-        try:
-            # A link fails where a rename would silently replace what another process just put there.
-            os.link(self._temporary, self.path)
-        except FileExistsError as error:
-            raise _exists(self.path) from error
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
-                raise
-            os.replace(self._temporary, self.path)
-        else:
-            self._temporary.unlink()
-
-    def _discard(self) -> None:
-        with contextlib.suppress(OSError, RuntimeError, ValueError):
-            # Closing writes what HDF5 still holds; on a full disk that fails and takes the process with it.
-            sink = os.open(os.devnull, os.O_RDWR)
-            os.dup2(sink, self._file.id.get_vfd_handle())
-            os.close(sink)
-        with contextlib.suppress(OSError, RuntimeError):
-            self._file.close()
-        self._temporary.unlink(missing_ok=True)
-
-    def _unwritable(self, error: BaseException) -> ContractError:
-        number = _errno(error)
-        got = os.strerror(number) if number else str(error)
-        fix = "free some space and run it again" if number == errno.ENOSPC else "mend this and run it again"
-        return ContractError("CTD601", str(self.path), "a file that can be written", got, fix)
-
-
-def _errno(error: BaseException) -> int:
-    """The system's number of an error; h5py puts it in the text of errors of all kinds. 0 if there is none."""
-    if isinstance(error, OSError) and error.errno:
-        return error.errno
-    found = re.search(r"errno = (\d+)", str(error)) if isinstance(error, (OSError, RuntimeError)) else None
-    return int(found[1]) if found else 0
-
-
-def _exists(path: Path) -> ContractError:
-    return ContractError(
-        "CTD603", str(path), "a name that is free", "an existing file", "pass overwrite or take another name"
-    )
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+                yield digest.line(path, "", (), "", entry.attributes)

@@ -263,9 +263,7 @@ def _trials(
     file.phase("go", np.stack([np.full(n_trials, n_time // 3), stop], axis=1))
 
 
-def _readout(
-    run: Trajectories, n_neurons: int, mean_rate_hz: float, random: np.random.Generator
-) -> Readout:
+def _readout(run: Trajectories, n_neurons: int, mean_rate_hz: float, random: np.random.Generator) -> Readout:
     weight = random.normal(size=(n_neurons, run.states.shape[-1]))
     drive = run.states @ weight.T
     weight *= 0.6 / np.maximum(drive.std(axis=(0, 1)), 1e-9)[:, None]
