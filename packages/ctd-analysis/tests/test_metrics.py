@@ -2,6 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.stats import poisson
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import r2_score
+
 from ctd_analysis.bootstrap import Bootstrap, Estimate, Undefined
 from ctd_analysis.metrics import (
     METRICS,
@@ -17,9 +21,6 @@ from ctd_analysis.metrics import (
     rate_r2,
     state_r2,
 )
-from scipy.stats import poisson
-from sklearn.linear_model import LinearRegression
-from sklearn.metrics import r2_score
 
 POINT = Bootstrap(n_resamples=0)
 
@@ -184,7 +185,9 @@ def test_bits_per_spike_against_the_likelihood(rates, rng):
     early, late = np.flatnonzero(~forward), np.flatnonzero(forward)
     assert got == pytest.approx(
         {
-            "co_bps/poisson-1": brute_bits(spikes[:, early][..., held_out], expected[:, early][..., held_out]),
+            "co_bps/poisson-1": brute_bits(
+                spikes[:, early][..., held_out], expected[:, early][..., held_out]
+            ),
             "co_bps/published-ctd-1": brute_bits(spikes[..., 1:], expected[..., 1:]),
             "bps/poisson-1": brute_bits(spikes[:, early][..., ~held_out], expected[:, early][..., ~held_out]),
             "fp_bps/poisson-1": brute_bits(spikes[:, late], expected[:, late]),
@@ -194,7 +197,7 @@ def test_bits_per_spike_against_the_likelihood(rates, rng):
 
 
 def test_true_co_bps_is_deaf_to_held_in_neurons(rates, rng):
-    """The published one slices by the number of inputs: a model that knows the held-in spikes scores there."""
+    """The published one slices by the number of inputs: knowing the held-in spikes scores there."""
     true, _ = rates
     spikes = rng.poisson(true * 0.02).astype(float)
     held_out = np.array([False, False, False, True])
@@ -217,7 +220,11 @@ def test_bins_that_were_not_recorded_are_not_scored(rates, rng):
         hidden = np.where(observed, spikes, fill)
         metric.score(
             block_of(
-                spikes=hidden, rates=model, observed=observed.astype(float), held_out=held_out, bin_width_s=0.02
+                spikes=hidden,
+                rates=model,
+                observed=observed.astype(float),
+                held_out=held_out,
+                bin_width_s=0.02,
             )
         )
         results.append(values(metric.estimates(POINT)))
