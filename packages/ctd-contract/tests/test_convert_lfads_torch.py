@@ -219,7 +219,7 @@ def test_what_the_layout_cant_say_is_refused(tmp_path):
 def test_an_existing_target_is_kept(tmp_path):
     make_recording(tmp_path / "a.h5", truth=False)
     (tmp_path / "b.h5").write_text("mine")
-    with pytest.raises(cc.ContractError, match="overwrite"):
+    with pytest.raises(cc.ContractError, match="CTD603"):
         convert(tmp_path / "a.h5", tmp_path / "b.h5")
     assert (tmp_path / "b.h5").read_text() == "mine"
     convert(tmp_path / "a.h5", tmp_path / "b.h5", overwrite=True)

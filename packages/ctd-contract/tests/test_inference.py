@@ -119,7 +119,7 @@ def layers(n_neurons, n_states):
         ({"spikes": np.ones((20, 30, 8))}, "CTD207", "spikes"),
         ({"trial": [100, 7]}, "CTD606", "1 that aren't: 7"),
         ({"dynamics": model()[0]}, "CTD403", "a probe"),
-        (wrong_probe(), "CTD404", "miss the writer's own next states"),
+        (wrong_probe(), "CTD404", "next states within 1e-05"),
         (
             dict(zip(("dynamics", "probe"), model(inputs=("inferred_inputs",)), strict=True)),
             "CTD405",

@@ -54,7 +54,7 @@ def test_a_mistake_in_the_export_is_refused(wrong):
 def test_inputs_one_bin_off_are_refused():
     dynamics = GRU(**WEIGHTS)
     probe = probe_of(dynamics)
-    with pytest.raises(ValueError, match="one bin off"):
+    with pytest.raises(ValueError, match="miss"):
         dynamics.check_probe(Probe(probe.state, np.roll(probe.input, 1, axis=0), probe.next_state))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 
 from ctd_contract.errors import ContractError
+from ctd_contract.inventory import damaged
 from ctd_contract.reader import open as open_file
 
 from . import ctdb, lfads_torch, mat, npz
@@ -36,10 +37,13 @@ def detect(path: Path) -> str:
         return path.suffix.lower().removeprefix(".")
     found = f"a file of type {path.suffix or 'unknown'}"
     if h5py.is_hdf5(path):
-        with h5py.File(path, "r", locking=False) as file:
-            if "ctd_contract" in file.attrs:
-                return CONTRACT
-            names = set(file)
+        try:
+            with h5py.File(path, "r", locking=False) as file:
+                is_contract, names = "ctd_contract" in file.attrs, set(file)
+        except (OSError, RuntimeError) as error:
+            raise damaged(str(path), error) from error
+        if is_contract:
+            return CONTRACT
         # CtDB's keys include those of lfads-torch, so it is asked first.
         for module in (ctdb, lfads_torch):
             if module.recognises(names):

@@ -7,14 +7,13 @@ continuous data their true mean). Older files with `{split}_data` in place of th
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from ctd_contract.atomic import AtomicFile
 from ctd_contract.errors import ContractError
 from ctd_contract.reader import ContractFile
 from ctd_contract.schema import SPLITS
@@ -86,20 +85,10 @@ def write(recording: ContractFile, target: Path, *, overwrite: bool) -> None:
         ContractError: The layout has no place for what the recording holds, or `target` exists.
     """
     _check(recording)
-    if target.exists() and not overwrite:
-        fix = "pass --overwrite or take another name"
-        raise ContractError("CTD603", str(target), "a name that is free", "an existing file", fix)
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.tmp")
-    try:
-        with h5py.File(temporary, "w-") as file:
-            _fill(file, recording)
-        os.replace(temporary, target)
-    except OSError as error:
-        raise ContractError(
-            "CTD601", str(target), "a file that can be written", str(error), "mend this"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    atomic = AtomicFile(target, overwrite=overwrite)
+    with atomic.undone_on_error():
+        _fill(atomic.file, recording)
+        atomic.commit()
 
 
 def _check(recording: ContractFile) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ctd_contract import hdf5
 from ctd_contract.errors import ContractError, ContractWarning
+from ctd_contract.inventory import damaged
 from ctd_contract.schema import SPLITS
 
 from .trials import same_leading_axes, third_split
@@ -165,8 +166,7 @@ def open_split_keys(path: Path) -> Iterator[SplitKeys]:
         with h5py.File(path, "r", locking=False) as file:
             yield SplitKeys(file, path.name)
     except (OSError, RuntimeError, KeyError) as error:
-        fix = "get the file again"
-        raise ContractError("CTD701", path.name, "a readable HDF5 file", str(error), fix) from error
+        raise damaged(path.name, error) from error
 
 
 def split_key_names(names: Iterable[str]) -> set[str]:

@@ -133,8 +133,7 @@ class Dynamics(ABC):
         if error > PROBE_TOLERANCE:
             raise ValueError(
                 f"{self.kind} dynamics miss the writer's own next states by {error:.3g} of 1 + max|x|, "
-                f"more than {PROBE_TOLERANCE:g}: look for swapped gates, a transposed weight, another reset "
-                f"or activation, an input one bin off, or a probe evaluated in float32"
+                f"more than {PROBE_TOLERANCE:g}"
             )
 
     def __repr__(self) -> str:

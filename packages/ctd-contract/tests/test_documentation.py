@@ -1,0 +1,83 @@
+"""The page of the contract says what the code does, and its examples run."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ctd_contract.codes import CODES
+from ctd_contract.convert import READERS
+from ctd_contract.dynamics import DYNAMICS_KINDS, NONLINEARITIES
+from ctd_contract.schema import AXES, COLUMNS, KINDS, SIGNALS, TEXT
+from ctd_contract.validation import validate
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "contract.md").read_text()
+
+
+def row(*cells):
+    return re.sub(" +", " ", f"| {' | '.join(cells)} |")
+
+
+def types(dtypes):
+    return ", ".join("string" if dtype == TEXT else np.dtype(dtype).name for dtype in dtypes)
+
+
+def unit(spec):
+    return "own" if spec.unit is None else spec.unit
+
+
+@pytest.mark.parametrize("axis", AXES.values(), ids=lambda axis: axis.name)
+def test_axes(axis):
+    expected = row(
+        f"`{axis.name}`", np.dtype(axis.dtype).name, f"`{axis.table}`", ", ".join(axis.required), axis.note
+    )
+    assert expected in PAGE
+
+
+@pytest.mark.parametrize("column", COLUMNS.values(), ids=lambda column: column.name)
+def test_columns(column):
+    name = f"`{column.table}/{column.name}`"
+    assert row(name, types(column.dtypes), unit(column), ", ".join(column.required), column.note) in PAGE
+
+
+@pytest.mark.parametrize("signal", SIGNALS.values(), ids=lambda signal: signal.name)
+def test_signals(signal):
+    cells = (f"`{signal.name}`", ", ".join(signal.axes), types(signal.dtypes), unit(signal))
+    assert row(*cells, ", ".join(signal.kinds), "yes" if signal.truth else "", signal.note) in PAGE
+
+
+def test_codes():
+    assert re.findall(r"^\| (CTD\d+) \| (.*) \|$", PAGE, re.MULTILINE) == list(CODES.items())
+
+
+def test_kinds_of_files_dynamics_functions_and_formats():
+    for kind in KINDS:
+        assert f"| `{kind}` |" in PAGE
+    assert set(re.findall(r"^### `(\w+)`$", PAGE, re.MULTILINE)) == set(DYNAMICS_KINDS)
+    functions = PAGE.split("### Nonlinearities")[1].split("###")[0]
+    assert set(re.findall(r"`(\w+)`", functions)) == set(NONLINEARITIES)
+    converting = PAGE.split("## Converting")[1]
+    assert all(name.lower() in converting.lower() for name in READERS)
+
+
+def test_parameters_and_attributes_of_every_kind():
+    for kind, cls in DYNAMICS_KINDS.items():
+        text = PAGE.split(f"### `{kind}`")[1].split("\n###")[0]
+        arguments = cls.__init__.__kwdefaults__.keys() | set(cls.__init__.__annotations__)
+        for name in arguments - {"inputs", "noise_std", "weights", "biases", "return"}:
+            assert f"`{name}`" in text, f"{kind}: {name}"
+
+
+@pytest.mark.parametrize(("text", "count"), [(PAGE, 4), (README, 1)], ids=["contract.md", "README.md"])
+def test_examples_run(tmp_path, monkeypatch, text, count):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == count
+    for example in examples:
+        exec(compile(example, "example", "exec"), names)
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert {"inference.h5", "recording.h5"} <= set(written)
+    assert [finding for name in written for finding in validate(name)] == []
