@@ -53,7 +53,8 @@ def make_optimizer(
 def start(params: Any, optimizer: optax.GradientTransformation) -> State:
     """The state before the first epoch."""
     copy = jax.tree.map(jnp.array, params)
-    return State(params, copy, optimizer.init(params), jnp.asarray(0), jnp.asarray(jnp.inf))
+    epoch, best_loss = jnp.zeros((), jnp.int32), jnp.full((), jnp.inf, jnp.float32)
+    return State(params, copy, optimizer.init(params), epoch, best_loss)
 
 
 def make_epoch(
@@ -126,8 +127,9 @@ def fit(
     n_train = jax.tree.leaves(train)[0].shape[0]
     optimizer = make_optimizer(config, trainable, max(n_train // min(config.batch_size, n_train), 1))
     epoch = make_epoch(loss, optimizer, config, n_train)
-    train, valid = jax.device_put((train, valid))
-    state, key = resumed(start(params, optimizer)), jax.random.key(seed)
+    train, valid = jax.device_put((train, valid), jax.devices()[0])
+    # Placed like the data, lest the second epoch's arguments differ from the first's and compile again.
+    state, key = jax.device_put((resumed(start(params, optimizer)), jax.random.key(seed)), jax.devices()[0])
     while int(state.epoch) < config.epochs:
         state, on_device = epoch(state, train, valid, key)
         metrics = {name: float(value) for name, value in jax.device_get(on_device).items()}

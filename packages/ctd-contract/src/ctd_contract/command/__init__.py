@@ -5,8 +5,8 @@ Needs the extra ``command`` (Hydra). Libraries never import it, and it imports H
 
 from ctd_contract.command.application import Command
 from ctd_contract.command.config import CommandConfig
-from ctd_contract.command.errors import UserError
+from ctd_contract.command.errors import RunFailed, UserError
 from ctd_contract.command.progress import progress
 from ctd_contract.command.run import Run
 
-__all__ = ["Command", "CommandConfig", "Run", "UserError", "progress"]
+__all__ = ["Command", "CommandConfig", "Run", "RunFailed", "UserError", "progress"]

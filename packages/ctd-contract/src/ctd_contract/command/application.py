@@ -32,6 +32,7 @@ class Command:
         choices: The default option of each group.
         files: Fields that name contract files; their digests enter the run's identity.
         presets: Named sets of overrides; ``preset=NAME`` applies them before the user's own.
+        claims: Whether a run has one folder of its own; False for a command that looks after many.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Command:
     choices: Mapping[str, str] = field(default_factory=dict)
     files: Sequence[str] = ()
     presets: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    claims: bool = True
 
     def main(self, arguments: Sequence[str] | None = None) -> NoReturn:
         """Run as a script does and leave with the exit code."""
@@ -123,6 +125,9 @@ class Command:
         for group in self.groups:
             plain[group] = {"name": chosen[group], **plain[group]}
         run = self._prepare(config, plain)
+        if not self.claims:
+            self.run(config, run)
+            return
         with claim(run, overwrite=config.overwrite) as unfinished:
             if not unfinished:
                 self._say(f"already done: {run.result}")
@@ -138,9 +143,13 @@ class Command:
             paths = plain[name]
             digests[name] = _each(paths, _digest)
             shown[name] = _each(paths, lambda path: Path(path).name)
-        identity = run_id(self.name, installed_version(self.name), {**shown, **dict.fromkeys(self.files)}, digests)
+        identity = run_id(
+            self.name, installed_version(self.name), {**shown, **dict.fromkeys(self.files)}, digests
+        )
         folder = Path(config.out) if config.out else Path("outputs") / self.name / identity
-        return Run(folder=folder, result=folder / self.result, config=shown, id=identity, resume=config.resume)
+        return Run(
+            folder=folder, result=folder / self.result, config=shown, id=identity, resume=config.resume
+        )
 
     def _explain(self, error: BaseException) -> BaseException:
         from ctd_contract.command.suggest import explain

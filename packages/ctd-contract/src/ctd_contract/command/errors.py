@@ -17,6 +17,10 @@ class UserError(ValueError):
     """Bad input: one sentence that says what is wrong and what to do. The command exits with 2."""
 
 
+class RunFailed(RuntimeError):  # noqa: N818
+    """A run that failed for a reason that one sentence says in full. The command exits with 1."""
+
+
 class JobError(Exception):
     """A job of a sweep failed; its sentence is already printed."""
 
@@ -34,6 +38,8 @@ def report_error(error: BaseException, *, command: str, debug: bool) -> int:
     elif isinstance(error, (UserError, ContractError)):
         unwritable = isinstance(error, ContractError) and error.code == "CTD601"
         message, code = str(error), FAILED if unwritable else BAD_INPUT
+    elif isinstance(error, RunFailed):
+        message, code = str(error), FAILED
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         message, code = f"the disk is full{_where(error)}: free some space, then add resume=true", FAILED
     else:

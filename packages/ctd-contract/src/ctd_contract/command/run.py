@@ -86,7 +86,9 @@ def _leave_no_empty_run(folder: Path) -> None:
 def _check_owner(run: Run, owner: str | None, *, overwrite: bool) -> None:
     if owner is None:
         if run.result.exists() and not overwrite:
-            raise UserError(f"{run.result} exists and is no run's of ours: choose another out= or add overwrite=true")
+            raise UserError(
+                f"{run.result} exists and is no run's of ours: choose another out= or add overwrite=true"
+            )
     elif owner != run.id:
         raise UserError(
             f"{run.folder} holds a run with another configuration, input or version ({owner}, this one is {run.id}): "
@@ -118,7 +120,9 @@ def _locked(path: Path, folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"another process is at work in {folder}: wait for it, or choose another out=") from None
+            raise UserError(
+                f"another process is at work in {folder}: wait for it, or choose another out="
+            ) from None
         yield
     finally:
         os.close(handle)

@@ -37,7 +37,7 @@ def store(command: Command) -> None:
 def _root(command: Command) -> type:
     """The root node: the command's dataclass, its choices left open for the defaults list to fill."""
     defaults: list[Any] = ["_self_", *({group: command.choices[group]} for group in command.groups)]
-    defaults += [{"override hydra/job_logging": "none"}]
+    defaults += [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
     hidden: list[tuple[str, Any, Any]] = [
         ("defaults", list[Any], dataclasses.field(default_factory=lambda: defaults)),
         ("hydra", Any, dataclasses.field(default_factory=lambda: _hydra_settings(command))),
@@ -52,7 +52,9 @@ def _fields(command: Command) -> list[tuple[str, Any, Any]]:
         if item.name in command.groups:
             fields.append((item.name, Any, dataclasses.field(default="???")))
         elif item.default_factory is not dataclasses.MISSING:
-            fields.append((item.name, hints[item.name], dataclasses.field(default_factory=item.default_factory)))
+            fields.append(
+                (item.name, hints[item.name], dataclasses.field(default_factory=item.default_factory))
+            )
         else:
             default = "???" if item.default is dataclasses.MISSING else item.default
             fields.append((item.name, hints[item.name], dataclasses.field(default=default)))

@@ -52,7 +52,9 @@ def explain(error: BaseException, command: Command) -> BaseException:
     if not isinstance(error, (HydraException, OmegaConfBaseException)):
         return error
     if isinstance(error, OverrideParseException):
-        return UserError(f"cannot read the setting {error.override!r}: write KEY=VALUE, with quotes around special characters")
+        return UserError(
+            f"cannot read the setting {error.override!r}: write KEY=VALUE, with quotes around special characters"
+        )
     text = str(error)
     if match := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(match[1], command)
