@@ -9,6 +9,7 @@ from scipy.io import savemat
 
 import ctd_contract as cc
 from ctd_contract.convert import convert
+from ctd_contract.validation import validate
 
 RNG = np.random.default_rng(0)
 SPIKES = RNG.poisson(1.0, (40, 12, 5)).astype(np.uint8)
@@ -18,6 +19,7 @@ INPUTS = RNG.normal(size=(40, 12, 2))
 
 def converted(source, tmp_path, **options):
     convert(source, tmp_path / "out.h5", overwrite=True, **options)
+    assert validate(tmp_path / "out.h5") == []
     return cc.open(tmp_path / "out.h5")
 
 

@@ -6,6 +6,7 @@ import pytest
 
 import ctd_contract as cc
 from ctd_contract.convert import convert, detect
+from ctd_contract.validation import validate
 
 STATES, NEURONS, HELD_IN = 4, 8, 6
 
@@ -46,6 +47,7 @@ def test_task_trained_file(tmp_path, permute):
     spikes, activity, states, inputs = task_file(tmp_path / "a.h5", permute=permute)
     assert detect(tmp_path / "a.h5") == "ctdb"
     convert(tmp_path / "a.h5", tmp_path / "b.h5")
+    assert validate(tmp_path / "b.h5") == []
     with cc.open(tmp_path / "b.h5") as file:
         np.testing.assert_array_equal(file.signals["spikes"][:], spikes)
         np.testing.assert_allclose(file.signals["inputs"][:], inputs, rtol=1e-6)
@@ -82,6 +84,7 @@ def test_chaotic_file_has_three_splits_of_its_own(tmp_path):
             file[f"{split}_times"] = np.arange(210.0).reshape(30, 7)[chosen]
         file["readout"] = readout
     convert(tmp_path / "a.h5", tmp_path / "b.h5")
+    assert validate(tmp_path / "b.h5") == []
     with cc.open(tmp_path / "b.h5") as file:
         for split, chosen in rows.items():
             np.testing.assert_array_equal(np.flatnonzero(file.split(split)), np.arange(30)[chosen])

@@ -7,6 +7,7 @@ import pytest
 import ctd_contract as cc
 from ctd_contract.convert import convert, detect
 from ctd_contract.testing import make_recording
+from ctd_contract.validation import validate
 
 
 def counts(*shape, seed=0, rate=2.0):
@@ -69,6 +70,7 @@ def test_round_trip(tmp_path, continuous):
     make_recording(tmp_path / "a.h5", n_trials=40, n_forward=5, continuous=continuous, behavior=False, seed=3)
     assert convert(tmp_path / "a.h5", tmp_path / "b.h5") == ("contract", "lfads-torch")
     convert(tmp_path / "b.h5", tmp_path / "c.h5")
+    assert validate(tmp_path / "c.h5") == []
     name = "activity" if continuous else "spikes"
     with cc.open(tmp_path / "a.h5") as before, cc.open(tmp_path / "c.h5") as after:
         rows, others = cc.align(before, after)
@@ -129,6 +131,7 @@ def test_true_rates_come_out_in_spikes_per_second(tmp_path, unit, factor):
         valid_truth=unit * expected[20:], **more,
     )  # fmt: skip
     convert(source, tmp_path / "b.h5", bin_width_s=0.01)
+    assert validate(tmp_path / "b.h5") == []
     with cc.open(tmp_path / "b.h5") as file:
         np.testing.assert_allclose(file.truth["rates"][:], expected * 100, rtol=1e-6)
 
@@ -145,6 +148,7 @@ def test_a_test_split_without_targets_is_marked_unobserved(tmp_path):
     test = counts(3, 8, 4, seed=9)
     source, *_ = two_splits(tmp_path / "a.h5", test_encod_data=test)
     convert(source, tmp_path / "b.h5", bin_width_s=0.01)
+    assert validate(tmp_path / "b.h5") == []
     with cc.open(tmp_path / "b.h5") as file:
         rows = file.split("test")
         np.testing.assert_array_equal(np.flatnonzero(rows), [25, 26, 27])
@@ -172,6 +176,7 @@ def test_ids_that_repeat_become_a_column(tmp_path):
     inds = {"train_inds": np.arange(20), "valid_inds": np.arange(5)}
     source, *_ = two_splits(tmp_path / "a.h5", **inds)
     convert(source, tmp_path / "b.h5", bin_width_s=0.01)
+    assert validate(tmp_path / "b.h5") == []
     with cc.open(tmp_path / "b.h5") as file:
         np.testing.assert_array_equal(file.axis("trial"), np.arange(25))
         np.testing.assert_array_equal(file.tables["trials"]["source_index"], [*range(20), *range(5)])

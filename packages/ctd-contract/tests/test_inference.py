@@ -6,6 +6,7 @@ import pytest
 import ctd_contract as cc
 from ctd_contract.dynamics import Affine, Opaque, Probe
 from ctd_contract.testing import make_recording
+from ctd_contract.validation import validate
 
 N_TRIALS, N_TIME, N_NEURONS, N_STATES = 20, 30, 8, 3
 
@@ -39,6 +40,7 @@ def test_results_come_back_with_the_tables_of_the_recording(tmp_path, recording)
         tmp_path / "fit.h5", recording, model="mine", name="fit 1", seed=4, config={"rank": 3},
         dynamics=dynamics, probe=probe, readout=readout, forecast_5=given["rates"], **given,
     )  # fmt: skip
+    assert validate(tmp_path / "fit.h5", parents=[recording]) == []
     with cc.open(recording) as source, cc.open(tmp_path / "fit.h5") as file:
         assert (file.kind, file.name, file.provenance.seed) == ("inference", "fit 1", 4)
         assert file.provenance.config == {"model": "mine", "rank": 3}
@@ -75,6 +77,7 @@ def test_a_part_of_the_trials_in_another_order(tmp_path, recording):
 def test_padding_is_zeroed(tmp_path):
     make_recording(tmp_path / "recording.h5", lengths=True, n_time=N_TIME, n_neurons=N_NEURONS)
     cc.write_inference(tmp_path / "fit.h5", tmp_path / "recording.h5", model="mine", **results())
+    assert validate(tmp_path / "fit.h5") == []
     with cc.open(tmp_path / "fit.h5") as file:
         valid = file.valid_bins()
         assert not valid.all()

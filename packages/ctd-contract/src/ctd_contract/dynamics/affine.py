@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,6 +24,7 @@ class Affine(Dynamics):
     """
 
     kind = "affine"
+    parameter_names = ("A", "B", "c")
 
     def __init__(
         self,
@@ -39,28 +39,7 @@ class Affine(Dynamics):
         self.A = finite_array("A", A, {"state": size, "previous state": size})
         self.B = finite_array("B", np.zeros((size, 0)) if B is None else B, {"state": size, "input": None})
         self.c = finite_array("c", np.zeros(size) if c is None else c, {"state": size})
-        super().__init__(
-            {"A": self.A, "B": self.B, "c": self.c},
-            {},
-            state_size=size,
-            input_size=self.B.shape[1],
-            inputs=inputs,
-            noise_std=noise_std,
-        )
-
-    @classmethod
-    def from_parameters(
-        cls,
-        parameters: Mapping[str, ArrayLike],
-        settings: Mapping[str, Any],
-        *,
-        inputs: Sequence[str],
-        noise_std: float,
-    ) -> Self:
-        """See Dynamics."""
-        return cls(
-            parameters["A"], parameters["B"], parameters["c"], **settings, inputs=inputs, noise_std=noise_std
-        )
+        super().__init__(size, self.B.shape[1], inputs=inputs, noise_std=noise_std)
 
     def _step(self, x: FloatArray, u: FloatArray) -> FloatArray:
         return x @ self.A.T + u @ self.B.T + self.c

@@ -22,7 +22,6 @@ class Dynamics(ABC):
 
     Attributes:
         kind: Its name in files.
-        parameters: float64 arrays by name, as under `/dynamics/parameters`.
         inputs: Names of the signals whose concatenation is u; () for autonomous dynamics.
         noise_std: Standard deviation, per bin, of the process noise that F leaves out.
         state_size: Length of the state axis.
@@ -30,18 +29,12 @@ class Dynamics(ABC):
     """
 
     kind: ClassVar[str]
+    # Attributes of the instance that are the parameters, and those that are the kind's own attributes
+    # in files (one that is None is left out there).
+    parameter_names: ClassVar[tuple[str, ...]] = ()
+    setting_names: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(
-        self,
-        parameters: Mapping[str, FloatArray],
-        settings: Mapping[str, float | int | str],
-        *,
-        state_size: int,
-        input_size: int,
-        inputs: Sequence[str],
-        noise_std: float,
-    ) -> None:
-        """Hold what the kind has checked; `settings` are its own scalar attributes."""
+    def __init__(self, state_size: int, input_size: int, *, inputs: Sequence[str], noise_std: float) -> None:
         if isinstance(inputs, str):
             raise TypeError(f"inputs: expected a sequence of signal names, got the string {inputs!r}")
         # Dynamics without an input width are autonomous, whatever signals are named by default.
@@ -51,22 +44,13 @@ class Dynamics(ABC):
                 f"inputs: expected the signals that make up {input_size} input channels, got none"
             )
         self.noise_std = finite_number("noise_std", noise_std, least=0.0)
-        self.parameters = dict(parameters)
         self.state_size = state_size
         self.input_size = input_size
-        self._settings = dict(settings)
 
     @classmethod
-    @abstractmethod
-    def from_parameters(
-        cls,
-        parameters: Mapping[str, ArrayLike],
-        settings: Mapping[str, Any],
-        *,
-        inputs: Sequence[str],
-        noise_std: float,
-    ) -> Self:
-        """Rebuild from named parameters and the kind's own attributes; KeyError names one that is missing."""
+    def from_parameters(cls, parameters: Mapping[str, ArrayLike], **settings: Any) -> Self:
+        """Rebuild from named parameters and attributes; KeyError names a parameter that is missing."""
+        return cls(**{name: parameters[name] for name in cls.parameter_names}, **settings)
 
     @abstractmethod
     def _step(self, x: FloatArray, u: FloatArray) -> FloatArray: ...
@@ -78,9 +62,20 @@ class Dynamics(ABC):
     def _jacobian_input(self, x: FloatArray, u: FloatArray) -> FloatArray: ...
 
     @property
+    def parameters(self) -> dict[str, FloatArray]:
+        """The parameters by name, as under `/dynamics/parameters`."""
+        return {name: getattr(self, name) for name in self.parameter_names}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The kind's own attributes."""
+        values = {name: getattr(self, name) for name in self.setting_names}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
     def attributes(self) -> dict[str, Any]:
         """All attributes of `/dynamics` but `kind`: the kind's own, `inputs` and `noise_std`."""
-        return {**self._settings, "inputs": self.inputs, "noise_std": self.noise_std}
+        return {**self.settings, "inputs": self.inputs, "noise_std": self.noise_std}
 
     def step(self, x: ArrayLike, u: ArrayLike | None = None, mode: ArrayLike | None = None) -> FloatArray:
         """Return F(x, u).
@@ -137,8 +132,9 @@ class Dynamics(ABC):
             )
 
     def __repr__(self) -> str:
-        settings = "".join(f", {name}={value!r}" for name, value in self._settings.items())
-        return f"{type(self).__name__}(state={self.state_size}, input={self.input_size}{settings})"
+        sizes = {"state": self.state_size, "input": self.input_size}
+        listed = ", ".join(f"{name}={value!r}" for name, value in {**sizes, **self.settings}.items())
+        return f"{type(self).__name__}({listed})"
 
     def _point(
         self, x: ArrayLike, u: ArrayLike | None, mode: ArrayLike | None

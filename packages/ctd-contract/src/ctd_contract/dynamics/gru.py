@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -41,6 +41,8 @@ class GRU(Dynamics):
     """
 
     kind = "gru"
+    parameter_names = ("weight_input", "weight_state", "bias_input", "bias_state")
+    setting_names = ("reset", "clip")
 
     def __init__(
         self,
@@ -62,36 +64,10 @@ class GRU(Dynamics):
         self.bias_state = finite_array("bias_state", bias_state, {"3·state": 3 * size})
         self.reset = one_of("reset", reset, ("after", "before"))
         self.clip = None if clip is None else finite_number("clip", clip, above=0.0)
-        settings: dict[str, float | int | str] = {"reset": self.reset}
-        if self.clip is not None:
-            settings["clip"] = self.clip
-        names = ("weight_input", "weight_state", "bias_input", "bias_state")
-        super().__init__(
-            {name: getattr(self, name) for name in names},
-            settings,
-            state_size=size,
-            input_size=self.weight_input.shape[1],
-            inputs=inputs,
-            noise_std=noise_std,
-        )
         # (gate, state, ...): the three blocks of rows, as views.
         self._U = self.weight_state.reshape(3, size, size)
         self._W = self.weight_input.reshape(3, size, -1)
-
-    @classmethod
-    def from_parameters(
-        cls,
-        parameters: Mapping[str, ArrayLike],
-        settings: Mapping[str, Any],
-        *,
-        inputs: Sequence[str],
-        noise_std: float,
-    ) -> Self:
-        """See Dynamics."""
-        names = ("weight_input", "weight_state", "bias_input", "bias_state")
-        return cls(
-            **{name: parameters[name] for name in names}, **settings, inputs=inputs, noise_std=noise_std
-        )
+        super().__init__(size, self.weight_input.shape[1], inputs=inputs, noise_std=noise_std)
 
     def _gates(self, h: FloatArray, u: FloatArray) -> _Gates:
         size = self.state_size

@@ -44,36 +44,20 @@ def make_dynamics(kind: str, parameters: Mapping[str, ArrayLike], attributes: Ma
     cls = DYNAMICS_KINDS.get(kind, Opaque)
     if kind not in DYNAMICS_KINDS:
         warnings.warn(f"unknown kind of dynamics {kind!r} reads as opaque", stacklevel=2)
-    required, optional = _settings(cls)
-    known = set(plain) if cls is Opaque else required | optional
-    surplus = sorted(set(plain) - known)
-    if surplus:
-        warnings.warn(f"{kind} dynamics: unknown attributes ignored: {', '.join(surplus)}", stacklevel=2)
+    arguments = inspect.signature(cls.__init__).parameters
+    required = {name for name in cls.setting_names if arguments[name].default is inspect.Parameter.empty}
     missing = sorted(required - set(plain))
     if missing:
         raise ValueError(f"{kind} dynamics: expected the attribute {', '.join(missing)}, got none")
-    settings = {name: value for name, value in plain.items() if name in known}
+    surplus = sorted(set(plain) - set(cls.setting_names))
+    if surplus and kind in DYNAMICS_KINDS:
+        warnings.warn(f"{kind} dynamics: unknown attributes ignored: {', '.join(surplus)}", stacklevel=2)
+    settings = {name: plain[name] for name in cls.setting_names if name in plain}
     try:
-        return cls.from_parameters(parameters, settings, inputs=inputs, noise_std=noise_std)
+        return cls.from_parameters(parameters, **settings, inputs=inputs, noise_std=noise_std)
     except KeyError as error:
-        raise ValueError(
-            f"{kind} dynamics: expected the parameter {error}, got {_listed(parameters)}"
-        ) from error
-
-
-def _settings(cls: type[Dynamics]) -> tuple[set[str], set[str]]:
-    """Return the names of a kind's own attributes: those it needs and those with a default."""
-    own = [
-        argument
-        for argument in inspect.signature(cls.__init__).parameters.values()
-        if argument.kind is argument.KEYWORD_ONLY and argument.name not in ("inputs", "noise_std")
-    ]
-    required = {argument.name for argument in own if argument.default is argument.empty}
-    return required, {argument.name for argument in own} - required
-
-
-def _listed(parameters: Mapping[str, ArrayLike]) -> str:
-    return ", ".join(sorted(parameters)) or "no parameters"
+        listed = ", ".join(sorted(parameters)) or "no parameters"
+        raise ValueError(f"{kind} dynamics: expected the parameter {error}, got {listed}") from error
 
 
 def _plain(value: Any) -> Any:

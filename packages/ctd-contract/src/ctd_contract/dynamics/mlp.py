@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from numpy.typing import ArrayLike
 
+from .base import Dynamics
 from .checks import finite_array
 from .nonlinearity import FloatArray, nonlinearity
 
@@ -67,7 +69,38 @@ class MLP:
         return x @ weight[:, : self.state_size].T + u @ weight[:, self.state_size :].T + self.biases[0]
 
 
-def layer_lists(parameters: Mapping[str, ArrayLike]) -> tuple[list[ArrayLike], list[ArrayLike]]:
-    """Return weights and biases from weight_0, bias_0, weight_1, ...; KeyError names a missing one."""
-    layers = range(max(1, sum(name.startswith("weight_") for name in parameters)))
-    return [parameters[f"weight_{i}"] for i in layers], [parameters[f"bias_{i}"] for i in layers]
+class MLPDynamics(Dynamics):
+    """What the kinds built on a perceptron share.
+
+    Args:
+        weights: (out, in) of each layer; the first takes [x, u], the last gives what the state has.
+        biases: (out,) of each layer.
+        activation: Between layers, by name.
+        inputs: Signals that make up u.
+        noise_std: Of the process noise left out.
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[ArrayLike],
+        biases: Sequence[ArrayLike],
+        *,
+        activation: str,
+        inputs: Sequence[str],
+        noise_std: float,
+    ) -> None:
+        self.mlp = MLP(weights, biases, activation)
+        self.activation = activation
+        super().__init__(self.mlp.state_size, self.mlp.input_size, inputs=inputs, noise_std=noise_std)
+
+    @property
+    def parameters(self) -> dict[str, FloatArray]:
+        """weight_0, bias_0, weight_1, ..."""
+        return self.mlp.parameters
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, ArrayLike], **settings: Any) -> Self:
+        """Rebuild from weight_0, bias_0, weight_1, ...; KeyError names one that is missing."""
+        layers = range(max(1, sum(name.startswith("weight_") for name in parameters)))
+        weights = [parameters[f"weight_{layer}"] for layer in layers]
+        return cls(weights, [parameters[f"bias_{layer}"] for layer in layers], **settings)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .base import Dynamics, leading_shape
+from .base import leading_shape
 from .checks import finite_number, one_of, whole_number
-from .mlp import MLP, layer_lists
+from .mlp import MLPDynamics
 from .nonlinearity import FloatArray
 
 # Explicit Runge-Kutta tableaus in which each stage starts from the one before alone:
@@ -22,7 +21,7 @@ METHODS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 }
 
 
-class OdeMLP(Dynamics):
+class OdeMLP(MLPDynamics):
     """x' is x after one bin of dx/dt = MLP([x, u]), u held, in `substeps` equal steps.
 
     The Jacobians are those of this discrete map, not of the flow.
@@ -39,6 +38,7 @@ class OdeMLP(Dynamics):
     """
 
     kind = "ode_mlp"
+    setting_names = ("dt", "method", "substeps", "activation")
 
     def __init__(
         self,
@@ -52,31 +52,10 @@ class OdeMLP(Dynamics):
         inputs: Sequence[str] = ("inputs",),
         noise_std: float = 0.0,
     ) -> None:
-        self.mlp = MLP(weights, biases, activation)
         self.dt = finite_number("dt", dt, above=0.0)
         self.method = one_of("method", method, tuple(METHODS))
         self.substeps = whole_number("substeps", substeps, least=1)
-        self.activation = activation
-        super().__init__(
-            self.mlp.parameters,
-            {"dt": self.dt, "method": method, "substeps": self.substeps, "activation": activation},
-            state_size=self.mlp.state_size,
-            input_size=self.mlp.input_size,
-            inputs=inputs,
-            noise_std=noise_std,
-        )
-
-    @classmethod
-    def from_parameters(
-        cls,
-        parameters: Mapping[str, ArrayLike],
-        settings: Mapping[str, Any],
-        *,
-        inputs: Sequence[str],
-        noise_std: float,
-    ) -> Self:
-        """See Dynamics."""
-        return cls(*layer_lists(parameters), **settings, inputs=inputs, noise_std=noise_std)
+        super().__init__(weights, biases, activation=activation, inputs=inputs, noise_std=noise_std)
 
     def _step(self, x: FloatArray, u: FloatArray) -> FloatArray:
         starts, weights = METHODS[self.method]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Self
-
-from numpy.typing import ArrayLike
+from collections.abc import Sequence
+from typing import NoReturn
 
 from .base import Dynamics
 from .checks import whole_number
@@ -23,6 +21,7 @@ class Opaque(Dynamics):
     """
 
     kind = "opaque"
+    setting_names = ("state_size", "input_size")
 
     def __init__(
         self,
@@ -32,31 +31,9 @@ class Opaque(Dynamics):
         inputs: Sequence[str] = ("inputs",),
         noise_std: float = 0.0,
     ) -> None:
-        sizes: dict[str, float | int | str] = {
-            "state_size": whole_number("state_size", state_size, least=0),
-            "input_size": whole_number("input_size", input_size, least=0),
-        }
-        super().__init__(
-            {},
-            sizes,
-            state_size=int(state_size),
-            input_size=int(input_size),
-            inputs=inputs,
-            noise_std=noise_std,
-        )
-
-    @classmethod
-    def from_parameters(
-        cls,
-        parameters: Mapping[str, ArrayLike],  # noqa: ARG003
-        settings: Mapping[str, Any],
-        *,
-        inputs: Sequence[str],
-        noise_std: float,
-    ) -> Self:
-        """Keep the sizes alone; whatever parameters there are can't be used."""
-        sizes = {name: settings[name] for name in ("state_size", "input_size") if name in settings}
-        return cls(**sizes, inputs=inputs, noise_std=noise_std)
+        state_size = whole_number("state_size", state_size, least=0)
+        input_size = whole_number("input_size", input_size, least=0)
+        super().__init__(state_size, input_size, inputs=inputs, noise_std=noise_std)
 
     def _step(self, x: FloatArray, u: FloatArray) -> FloatArray:
         self._refuse(x, u)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .base import Dynamics, add_to_diagonal, leading_shape
+from .base import add_to_diagonal, leading_shape
 from .checks import finite_number
-from .mlp import MLP, layer_lists
+from .mlp import MLPDynamics
 from .nonlinearity import FloatArray
 
 
-class ResidualMLP(Dynamics):
+class ResidualMLP(MLPDynamics):
     """x' = x + delta · MLP([x, u]).
 
     Args:
@@ -27,6 +26,7 @@ class ResidualMLP(Dynamics):
     """
 
     kind = "residual_mlp"
+    setting_names = ("delta", "activation")
 
     def __init__(
         self,
@@ -38,29 +38,8 @@ class ResidualMLP(Dynamics):
         inputs: Sequence[str] = ("inputs",),
         noise_std: float = 0.0,
     ) -> None:
-        self.mlp = MLP(weights, biases, activation)
         self.delta = finite_number("delta", delta)
-        self.activation = activation
-        super().__init__(
-            self.mlp.parameters,
-            {"delta": self.delta, "activation": activation},
-            state_size=self.mlp.state_size,
-            input_size=self.mlp.input_size,
-            inputs=inputs,
-            noise_std=noise_std,
-        )
-
-    @classmethod
-    def from_parameters(
-        cls,
-        parameters: Mapping[str, ArrayLike],
-        settings: Mapping[str, Any],
-        *,
-        inputs: Sequence[str],
-        noise_std: float,
-    ) -> Self:
-        """See Dynamics."""
-        return cls(*layer_lists(parameters), **settings, inputs=inputs, noise_std=noise_std)
+        super().__init__(weights, biases, activation=activation, inputs=inputs, noise_std=noise_std)
 
     def _step(self, x: FloatArray, u: FloatArray) -> FloatArray:
         return x + self.delta * self.mlp(x, u)

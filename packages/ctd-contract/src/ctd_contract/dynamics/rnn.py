@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +26,8 @@ class RNN(Dynamics):
     """
 
     kind = "rnn"
+    parameter_names = ("weight_state", "weight_input", "bias")
+    setting_names = ("alpha", "nonlinearity")
 
     def __init__(
         self,
@@ -48,27 +49,7 @@ class RNN(Dynamics):
         self.alpha = finite_number("alpha", alpha, above=0.0)
         self.nonlinearity = nonlinearity
         self._phi = _nonlinearity(nonlinearity)
-        super().__init__(
-            {"weight_state": self.weight_state, "weight_input": self.weight_input, "bias": self.bias},
-            {"alpha": self.alpha, "nonlinearity": nonlinearity},
-            state_size=size,
-            input_size=self.weight_input.shape[1],
-            inputs=inputs,
-            noise_std=noise_std,
-        )
-
-    @classmethod
-    def from_parameters(
-        cls,
-        parameters: Mapping[str, ArrayLike],
-        settings: Mapping[str, Any],
-        *,
-        inputs: Sequence[str],
-        noise_std: float,
-    ) -> Self:
-        """See Dynamics."""
-        named = {name: parameters[name] for name in ("weight_state", "weight_input", "bias")}
-        return cls(**named, **settings, inputs=inputs, noise_std=noise_std)
+        super().__init__(size, self.weight_input.shape[1], inputs=inputs, noise_std=noise_std)
 
     def _drive(self, x: FloatArray, u: FloatArray) -> FloatArray:
         return x @ self.weight_state.T + u @ self.weight_input.T + self.bias
