@@ -159,7 +159,10 @@ def read(dataset: h5py.Dataset | None, key: Any, where: str) -> np.ndarray:
 def take(file: h5py.File, report: Report) -> Inventory:
     """Walk through all links; what isn't safe to read is reported and left out."""
     walk = _Walk(file, report)
-    walk.group("/", file, 0)
+    try:
+        walk.group("/", file, 0)
+    except _HDF5_ERRORS as error:
+        walk.damaged("/", error)
     return walk.inventory
 
 
