@@ -114,13 +114,19 @@ class Command:
     def _job(self, node: Any) -> None:
         from hydra.core.hydra_config import HydraConfig
         from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
         from threadpoolctl import threadpool_limits
 
         missing = sorted(OmegaConf.missing_keys(node))
         if missing:
             raise UserError(f"{missing[0]} is required; for example: {self.example}")
         chosen = HydraConfig.get().runtime.choices
-        config = self.config(**{f.name: _value(node, f.name) for f in dataclasses.fields(self.config)})
+        try:
+            config = self.config(**{f.name: _value(node, f.name) for f in dataclasses.fields(self.config)})
+        except ValueError as error:
+            if isinstance(error, OmegaConfBaseException):
+                raise
+            raise UserError(str(error)) from error  # a value that its dataclass refuses
         plain = typing.cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
         for group in self.groups:
             plain[group] = {"name": chosen[group], **plain[group]}
