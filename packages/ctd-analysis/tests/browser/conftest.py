@@ -131,12 +131,18 @@ class Browser:
         """A real mouse event: mousePressed, mouseMoved, mouseReleased or mouseWheel."""
         self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
 
+    def capture(self, clip: dict) -> bytes:
+        """A part of the page as a PNG, in CSS pixels."""
+        return base64.b64decode(
+            self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)["data"]
+        )
+
     def screenshot(self, path: Path):
         """Save the whole page as a PNG."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        data = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)["data"]
-        path.write_bytes(base64.b64decode(data))
+        path.write_bytes(
+            self.capture({"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1})
+        )
 
     def complaints(self) -> list[str]:
         """Errors and warnings of scripts, console and content policy since the page was opened."""
@@ -155,8 +161,9 @@ class Browser:
                 "warning",
             ):
                 found.append(parameters["entry"]["text"])
-        # The software renderer talks about its own slowness.
-        return [text for text in found if "GL Driver Message" not in text]
+        # Chromium's remarks on its own slowness without a GPU.
+        speed = ("GL Driver Message", "willReadFrequently")
+        return [text for text in found if not any(remark in text for remark in speed)]
 
     def requests(self) -> list[str]:
         """Addresses that the page asked for, itself and its own data apart."""

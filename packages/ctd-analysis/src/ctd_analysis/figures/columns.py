@@ -14,7 +14,9 @@ HEADINGS = {
     "state_r2_inferred_to_true": ("State R², inferred → true", ""),
     "input_r2_true_to_inferred": ("Input R², true → inferred", ""),
     "input_r2_inferred_to_true": ("Input R², inferred → true", ""),
+    "bps": ("Fit to held-in spikes", "bits/spike"),
     "co_bps": ("Co-smoothing", "bits/spike"),
+    "fp_bps": ("Forward prediction", "bits/spike"),
     "cycle_consistency": ("Cycle consistency", ""),
 }
 """Metric -> heading and unit; other metrics are headed by their name."""

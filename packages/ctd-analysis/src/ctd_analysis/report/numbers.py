@@ -21,6 +21,11 @@ def interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
 
 
+def spread(value: float) -> str:
+    """A standard deviation with the decimals of its mean."""
+    return number(value) if value >= 1e-3 else "<0.001"
+
+
 def milliseconds(seconds: float) -> str:
     """A time constant in ms."""
     if not math.isfinite(seconds):

@@ -59,7 +59,7 @@ def rate_section(result: AnalysisResult, images: Images) -> list[Markup]:
     )
     alt = "Rates and spikes of a few neurons in one trial: the truth as a thick line, models as thin ones."
     heat = "Rates of all neurons in the chosen trial as images: spikes, truth and each model."
-    explained = "Each row is a neuron; darker is more, on one scale for all panels (square root of spikes/s)."
+    explained = "A row per neuron; a stronger tone is a higher rate (its square root, one scale for all)."
     return [
         tag("p", text),
         tag("div", _control("Trial", "trial"), _control("Neurons", "neurons"), class_="controls"),
@@ -114,7 +114,8 @@ def eigenvalue_section(result: AnalysisResult, images: Images) -> list[Markup]:
     text = (
         "Eigenvalues of one step of the dynamics at matched fixed points: crosses are the truth's, circles "
         "the model's. Inside the unit circle a direction decays, outside it grows, off the real axis it "
-        "rotates. Time constants are those of the leading eigenvalue."
+        "rotates. Time constants are those of the leading eigenvalue, filled where it decays, open where it "
+        "grows."
     )
     without = [label for label in labels if label not in shown]
     alone = [label for label in shown if label not in result.matches]

@@ -6,7 +6,7 @@ from ctd_analysis.figures.columns import Cell, Column, cell, definition_of, mode
 from ctd_analysis.report.csv_link import csv_link
 from ctd_analysis.report.definitions import anchor
 from ctd_analysis.report.html import Markup, join, table, tag
-from ctd_analysis.report.numbers import count, interval, number
+from ctd_analysis.report.numbers import count, interval, number, spread
 from ctd_analysis.report.swatch import swatch
 from ctd_analysis.results import AnalysisResult
 
@@ -33,11 +33,11 @@ def score_table(result: AnalysisResult) -> Markup:
 
 def _caption(result: AnalysisResult) -> str:
     several = any(len({m.seed for m in result.models if m.name == name}) > 1 for name in model_names(result))
-    spread = f"{result.interval:.0%} intervals from a bootstrap over trials"
+    extent = f"{result.interval:.0%} intervals from a bootstrap over trials"
     if several:
-        spread = f"mean ± sd over seeds where a model has several, otherwise {spread}"
+        extent = f"mean ± sd over seeds where a model has several, otherwise {extent}"
     on = f"the {result.split} split, {count(result.n_trials, 'trial')}"
-    return f"Scores on {on}; {spread}. The best of each column is bold."
+    return f"Scores on {on}; {extent}. The best of each column is bold."
 
 
 def _seed_count(result: AnalysisResult, name: str) -> Markup:
@@ -56,10 +56,10 @@ def _heading(result: AnalysisResult, column: Column) -> Markup:
 def _cell(found: Cell | None, best: float | None) -> Markup:
     if found is None:
         return tag("td", "–", class_="none", title="not available, see below the table")
-    spread = f"± {number(found.sd)}" if found.sd is not None else interval(found.low, found.high)
+    extent = f"± {spread(found.sd)}" if found.sd is not None else interval(found.low, found.high)
     is_best = best is not None and found.value == best
     value = tag("strong", number(found.value)) if is_best else tag("span", number(found.value))
-    return tag("td", value, tag("span", spread, class_="interval"), class_="best" if is_best else None)
+    return tag("td", value, tag("span", extent, class_="interval"), class_="best" if is_best else None)
 
 
 def left_out(result: AnalysisResult) -> Markup:

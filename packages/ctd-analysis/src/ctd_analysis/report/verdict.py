@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ctd_analysis.figures.columns import Cell, Column, cell, model_names, score_columns, typical_labels
-from ctd_analysis.report.numbers import interval, number
+from ctd_analysis.report.numbers import interval, number, spread
 from ctd_analysis.results import TRUTH, AnalysisResult
 
 STATES = ("state_r2_true_to_inferred", "state_r2_inferred_to_true")
@@ -79,21 +79,13 @@ def verdict(result: AnalysisResult) -> str:
     if column is None or not ranked:
         return "The numbers that could decide between the models are missing; the reasons are below."
     name, best = ranked[0]
-    of_states = column.metric in STATES
-    what = "recovers the true dynamics best" if of_states else f"has the best {_lower(column.title)}"
-    if len(result.models) == 1:
-        what = "was analysed alone"
-    judged = "the lower of its two state R²" if of_states and _has_both(result) else _lower(column.title)
-    parts = [f"{name} {what}: {judged} is {number(best.value)}{_unit(column)} {_spread(best)}".rstrip()]
+    judged = "the lower of its two state R²" if _has_both(result) else _lower(column.title)
+    unit = f" {column.unit}" if column.unit else ""
+    score = f"{judged} is {number(best.value)}{unit} {_spread(best)}".rstrip()
+    sentence = f"{name} {_standing(result, column, ranked)}: {score}"
     if len(ranked) > 1:
-        parts.append(_margin(best, *ranked[1]))
-    labels = {
-        result_label.name: result_label.label
-        for result_label in result.models
-        if result_label.label in typical_labels(result)
-    }
-    points = point_count(result, labels[name])
-    sentence = ", ".join(parts)
+        sentence += f", {_margin(best, *ranked[1])}"
+    points = point_count(result, dict(zip(model_names(result), typical_labels(result), strict=True))[name])
     if points is not None:
         sentence += (
             f"; it has {points.stable} of the truth's {points.all_stable} stable fixed points and "
@@ -102,27 +94,39 @@ def verdict(result: AnalysisResult) -> str:
     return f"{sentence}."
 
 
+def _standing(result: AnalysisResult, column: Column, ranked: list[tuple[str, Cell]]) -> str:
+    if len(model_names(result)) == 1:
+        return "was analysed alone"
+    if len(ranked) == 1:
+        return "is the only model that could be judged"
+    if _overlap(ranked[0][1], ranked[1][1]):
+        return f"leads, but its interval overlaps that of {ranked[1][0]}"
+    return (
+        "recovers the true dynamics best"
+        if column.metric in STATES
+        else f"has the best {_lower(column.title)}"
+    )
+
+
+def _overlap(best: Cell, second: Cell) -> bool:
+    return best.low is not None and second.high is not None and best.low <= second.high
+
+
+def _margin(best: Cell, name: str, second: Cell) -> str:
+    if _overlap(best, second):
+        return f"against {number(second.value)} {_spread(second)}".rstrip()
+    return f"{number(best.value - second.value)} above {name}"
+
+
+def _spread(found: Cell) -> str:
+    if found.sd is None:
+        return interval(found.low, found.high)
+    return f"± {spread(found.sd)} over {len(found.seeds)} seeds"
+
+
 def _lower(title: str) -> str:
     return title[0].lower() + title[1:]
 
 
-def _unit(column: Column) -> str:
-    return f" {column.unit}" if column.unit else ""
-
-
 def _has_both(result: AnalysisResult) -> bool:
     return set(STATES) <= {column.metric for column in score_columns(result)}
-
-
-def _spread(best: Cell) -> str:
-    return (
-        f"± {number(best.sd)} over {len(best.seeds)} seeds"
-        if best.sd is not None
-        else interval(best.low, best.high)
-    )
-
-
-def _margin(best: Cell, name: str, second: Cell) -> str:
-    if best.low is not None and second.high is not None and best.low <= second.high:
-        return f"not told apart from {name} at {number(second.value)}, whose interval overlaps"
-    return f"{number(best.value - second.value)} above {name}"

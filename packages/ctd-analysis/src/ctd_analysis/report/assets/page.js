@@ -44,6 +44,8 @@
     return Array.from({ length }, (_, k) => values[(first * length + k) * width + third]);
   }
 
+  const shortened = (text, length) => literal(text.length > length ? `${text.slice(0, length - 1)}…` : text);
+
   function make(name, parent, properties = {}) {
     const element = Object.assign(document.createElement(name), properties);
     parent.append(element);
@@ -54,7 +56,7 @@
     const box = make("div", parent, { className: "panel" });
     const head = make("h4", box);
     if (source) make("span", head, { className: "swatch" }).style.background = colorOf(source);
-    make("span", head, { textContent: title });
+    make("span", head, { className: "name", textContent: title, title });
     if (note) make("span", head, { className: "note", textContent: note });
     return make("div", box);
   }
@@ -86,15 +88,16 @@
     ...more,
   });
 
-  const config = (buttons) => ({
+  const config = (buttons, bar) => ({
     responsive: true,
-    displayModeBar: "hover",
+    displayModeBar: bar,
     displaylogo: false,
     modeBarButtons: [buttons],
     toImageButtonOptions: { format: "svg" },
   });
-  const FLAT = config(["toImage", "zoom2d", "pan2d", "resetScale2d"]);
-  const DEEP = config(["toImage", "resetCameraDefault3d"]);
+  // On touch screens buttons would lie on the data for good.
+  const FLAT = config(["toImage", "zoom2d", "pan2d", "resetScale2d"], matchMedia("(hover: none)").matches ? false : "hover");
+  const DEEP = config(["toImage", "resetCameraDefault3d"], true);
 
   function live(name) {
     const plot = document.getElementById(`plot-${name}`);
@@ -116,14 +119,14 @@
   function drawScores() {
     const holder = live("scores");
     if (!holder) return;
+    const names = [...new Set(data.models.map((model) => model.name))];
     for (const metric of data.scores) {
-      const names = metric.entries.map((entry) => entry.name);
       const color = (name) => css(`--model-${data.models.find((model) => model.name === name).color}`);
       const traces = metric.entries.map((entry) => ({
         type: "scatter",
         mode: "markers",
         x: [entry.value],
-        y: [literal(entry.name)],
+        y: [names.indexOf(entry.name)],
         marker: { color: color(entry.name), size: 9 },
         error_x:
           entry.low === null || entry.high === null
@@ -136,7 +139,7 @@
           type: "scatter",
           mode: "markers",
           x: entry.seeds,
-          y: entry.seeds.map(() => literal(entry.name)),
+          y: entry.seeds.map(() => names.indexOf(entry.name)),
           marker: { color: faded(color(entry.name), 0.4), size: 5 },
           hovertemplate: "seed: %{x:.4f}<extra></extra>",
         });
@@ -147,8 +150,14 @@
         layout({
           height: 36 + 26 * names.length,
           margin: { l: 48, r: 10, t: 4, b: 26 },
-          xaxis: axis("", { nticks: 5 }),
-          yaxis: { autorange: "reversed", type: "category", color: css("--text"), showgrid: false, automargin: true, ticks: "" },
+          xaxis: axis("", { nticks: 5, tickangle: 0 }),
+          yaxis: axis("", {
+            range: [names.length - 0.5, -0.5],
+            tickvals: names.map((_, row) => row),
+            ticktext: names.map((name) => shortened(name, 14)),
+            color: css("--text"),
+            showgrid: false,
+          }),
         }),
         FLAT,
       );
@@ -278,7 +287,7 @@
 
   const parts = { trajectories: true, behind: true, points: true, pairs: true };
   const names = { trajectories: "trajectories", behind: "truth behind", points: "fixed points", pairs: "matched pairs" };
-  const HOME = { eye: { x: 1.5, y: 1.25, z: 0.85 }, up: { x: 0, y: 0, z: 1 }, center: { x: 0, y: 0, z: -0.14 } };
+  const HOME = { eye: { x: 1.5, y: 1.25, z: 0.8 }, up: { x: 0, y: 0, z: 1 }, center: { x: 0, y: 0, z: -0.13 } };
   let camera = HOME;
   let scenes = [];
 
@@ -363,15 +372,16 @@
       const ranges = box(source);
       const spans = ranges.map(([low, high]) => high - low);
       const flat = Math.max(...spans) / Math.min(...spans) > 4;
-      const owner = data.spaces[TRUTH] && mapped(source) ? "truth's " : "";
+      const inTruth = data.spaces[TRUTH] && mapped(source);
       const explained = data.spaces[source].explained.reduce((sum, value) => sum + value, 0);
-      const note = source === TRUTH || !owner ? `3 PCs hold ${(100 * explained).toFixed(0)} % of variance` : "";
+      const held = `3 PCs hold ${(100 * explained).toFixed(0)} % of variance`;
+      const note = source === TRUTH || !inTruth ? held : "in the truth's PCs";
       const place = panel(holder, source, source, note);
       place.className = "scene";
       place.tabIndex = 0;
       place.setAttribute("aria-label", `${source} in three dimensions; arrow keys turn, plus and minus zoom`);
       const sceneAxis = (component) => ({
-        title: { text: `${owner}PC ${component + 1}`, font: { size: 11 } },
+        title: { text: "" },
         range: ranges[component],
         color: css("--muted"),
         gridcolor: css("--rule"),
@@ -388,6 +398,7 @@
         xaxis: sceneAxis(0),
         yaxis: sceneAxis(1),
         zaxis: sceneAxis(2),
+        annotations: axisNames(ranges),
       };
       Plotly.newPlot(place, sceneTraces(source), layout({ margin: { l: 0, r: 0, t: 0, b: 0 }, scene, uirevision: "kept" }), DEEP);
       listen(place);
@@ -396,6 +407,18 @@
     if (drawn.length > MAX_SCENES) {
       make("p", holder, { className: "missing", textContent: `Only the first ${MAX_SCENES} panels are drawn; uncheck some to see the others.` });
     }
+  }
+
+  // Plotly hangs titles of 3-D axes far outside; names at the ends of three edges stay in the panel.
+  function axisNames(ranges) {
+    const corner = { x: ranges[0][0], y: ranges[1][0], z: ranges[2][0] };
+    return ["x", "y", "z"].map((name, component) => ({
+      ...corner,
+      [name]: ranges[component][1],
+      text: `PC ${component + 1}`,
+      showarrow: false,
+      font: { size: 11, color: css("--muted") },
+    }));
   }
 
   function listen(place) {
@@ -561,7 +584,7 @@
     const ticks = { tickvals, ticktext: tickvals.map((value) => String(Number(value.toPrecision(2)))) };
     traces.unshift({ type: "scatter", mode: "lines", x: ends, y: ends, line: { color: css("--muted"), width: 1 }, hoverinfo: "skip" });
     Plotly.newPlot(
-      panel(holder, "Leading time constants", null, "filled decays, open grows"),
+      panel(holder, "Time constants", null),
       traces,
       layout({
         height: 240,
