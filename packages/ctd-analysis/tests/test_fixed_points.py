@@ -128,7 +128,7 @@ def test_the_same_seed_gives_the_same_points(rng):
     visited = rng.uniform(-1.2, 1.2, (400, 2))
     runs = [
         find_fixed_points(
-            dynamics, visited, search=FixedPointSearch(n_starts=30, noise=0.1, seed=seed), **BIN
+            dynamics, visited, search=FixedPointSearch(n_starts=30, noise=0.1), seed=seed, **BIN
         )
         for seed in (1, 1, 2)
     ]

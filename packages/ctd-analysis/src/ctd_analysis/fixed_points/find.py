@@ -14,6 +14,7 @@ from ctd_analysis.fixed_points.deduplicate import deduplicate
 from ctd_analysis.fixed_points.levenberg_marquardt import levenberg_marquardt
 from ctd_analysis.fixed_points.newton import newton
 from ctd_analysis.fixed_points.residual import Residual, norms
+from ctd_analysis.fixed_points.settings import FixedPointSearch
 from ctd_analysis.results import TRUTH, FixedPoints, Flags, Floats
 from ctd_contract.dynamics import Dynamics
 
@@ -21,49 +22,6 @@ from ctd_contract.dynamics import Dynamics
 _LONGEST_STEP = 0.5
 # Gradient of the speed (speed per length) at which its minimum counts as reached.
 _FLAT = 1e-8
-
-
-@dataclass(frozen=True)
-class FixedPointSearch:
-    """Settings of the search. Lengths are relative to the spread of the visited states.
-
-    Attributes:
-        n_starts: Visited states from which the search starts.
-        noise: Standard deviation of what is added to the starts, per dimension, relative to the spread.
-        tolerance: Speed |F(x, u) - x| per bin below which a point is fixed, in units of the state.
-        slow_speed: Speed per bin, relative to the spread, below which a minimum of the speed is a slow
-            point: .01 takes 100 bins to cross the states.
-        separation: Points closer than this, relative to the spread, are one.
-        reach: Points farther from the visited states' mean than this many spreads are dropped; None
-            keeps all.
-        max_points: At most as many points are returned: for the continua of line attractors the separation is
-            doubled until they fit.
-        max_iterations: Newton iterations of a start.
-        max_damped_iterations: Levenberg-Marquardt iterations of a start at which Newton's method stalled.
-        seed: Of the choice of starts and their noise.
-    """
-
-    n_starts: int = 1024
-    noise: float = 0.0
-    tolerance: float = 1e-10
-    slow_speed: float = 0.01
-    separation: float = 1e-3
-    reach: float | None = 3.0
-    max_points: int = 256
-    max_iterations: int = 50
-    max_damped_iterations: int = 100
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        positive = ("n_starts", "tolerance", "separation", "max_points", "max_iterations")
-        for name in positive:
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, it has to be above 0")
-        for name in ("noise", "slow_speed", "max_damped_iterations"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, it can't be negative")
-        if self.reach is not None and not self.reach > 0.0:
-            raise ValueError(f"reach is {self.reach}, it has to be above 0, or None for no limit")
 
 
 @dataclass(frozen=True)
@@ -94,6 +52,7 @@ def find_fixed_points(
     bin_width_s: float,
     mode: int | None = None,
     search: FixedPointSearch | None = None,
+    seed: int = 0,
     source: str = TRUTH,
 ) -> FixedPoints:
     """Fixed and slow points of dynamics under a constant input.
@@ -105,6 +64,7 @@ def find_fixed_points(
         bin_width_s: Duration of a step in s.
         mode: The mode, for switching dynamics.
         search: Settings.
+        seed: Of the choice of starts and their noise.
         source: Kept in the result: whose dynamics these are.
 
     Returns:
@@ -123,7 +83,7 @@ def find_fixed_points(
         raise ValueError(f"input has shape {constant.shape}, expected (input={dynamics.input_size},)")
     region = Region.of(visited)
     residual = Residual(dynamics, constant, mode)
-    starts = draw_starts(visited, region, search)
+    starts = draw_starts(visited, region, search, seed)
     points, speed, is_slow = _descend(residual, starts, region, search)
     n_converged = int(np.sum(~is_slow))
     points, speed, is_slow, n_outside = _within_reach(points, speed, is_slow, region, search)
@@ -146,9 +106,9 @@ def check_portable(dynamics: Dynamics) -> None:
         )
 
 
-def draw_starts(visited: Floats, region: Region, search: FixedPointSearch) -> Floats:
+def draw_starts(visited: Floats, region: Region, search: FixedPointSearch, seed: int) -> Floats:
     """Starts of the search, (start, state): visited states without repetition, with noise if asked for."""
-    generator = np.random.default_rng(search.seed)
+    generator = np.random.default_rng(seed)
     count = min(search.n_starts, len(visited))
     starts = visited[generator.choice(len(visited), count, replace=False)]
     if search.noise > 0.0:

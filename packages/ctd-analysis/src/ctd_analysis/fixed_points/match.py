@@ -7,8 +7,6 @@ compared as they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
@@ -16,30 +14,11 @@ from scipy.spatial.distance import cdist
 
 from ctd_analysis.affine_map import AffineMap
 from ctd_analysis.fixed_points.find import Region
+from ctd_analysis.fixed_points.settings import MatchSettings
 from ctd_analysis.results import FixedPoints, Floats, Integers, Matching
 
 # ln|eigenvalue| is cut here: beyond it a direction is gone within a bin and its rate means nothing.
 _SMALLEST_MODULUS = 1e-3
-
-
-@dataclass(frozen=True)
-class MatchSettings:
-    """Settings of the matching.
-
-    Attributes:
-        cutoff: Largest distance of a pair, relative to the spread of the true states. A corner of the
-            flip-flop's cube and the middle of an edge are .58 apart.
-        n_leading: How many eigenvalues, those of largest modulus, are compared.
-    """
-
-    cutoff: float = 0.25
-    n_leading: int = 3
-
-    def __post_init__(self) -> None:
-        if not self.cutoff > 0.0:
-            raise ValueError(f"cutoff is {self.cutoff}, it has to be above 0")
-        if self.n_leading < 1:
-            raise ValueError(f"n_leading is {self.n_leading}, it has to be 1 or more")
 
 
 def match_fixed_points(

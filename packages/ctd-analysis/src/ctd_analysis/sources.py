@@ -1,0 +1,189 @@
+"""A recording and the models of it, aligned by trial and neuron ids and read a few trials at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+import ctd_contract as cc
+from ctd_analysis.metrics import Block, Session
+from ctd_analysis.results import Flags, Floats, Integers
+from ctd_contract.reader import Array, ContractFile
+
+# Bins that are in memory at once: of 128 float64 states they take 16 MB.
+_BLOCK_BINS = 16384
+
+
+@dataclass(frozen=True)
+class TrialArray:
+    """One signal, addressed by the recording's trials.
+
+    Attributes:
+        array: The signal on disk.
+        rows: Its row for every trial of the recording, -1 where it has none, (trial,).
+        columns: Order of its last axis; None for its own.
+    """
+
+    array: Array
+    rows: Integers
+    columns: Integers | None = None
+
+    def read(self, trials: Integers) -> Floats:
+        """The signal of some of the recording's trials, (trial, time, ...)."""
+        rows = self.rows[trials]
+        values = _read_rows(self.array, rows).astype(np.float64)
+        return values if self.columns is None else values[..., self.columns]
+
+
+def _read_rows(array: Array, rows: Integers) -> np.ndarray:
+    if len(rows) == 0:
+        return np.zeros((0, *array.shape[1:]), dtype=array.dtype)
+    first, last = int(rows.min()), int(rows.max())
+    if last - first < 4 * len(rows):  # one read of a stretch beats many of single trials
+        return array[first : last + 1][rows - first]
+    return np.stack([array[int(row)] for row in rows])
+
+
+class Recording:
+    """The recording, with what is known of the truth.
+
+    Args:
+        file: The recording.
+        task: Task file of the network that produced it: gives the states, inputs and dynamics that the
+            recording itself doesn't carry.
+
+    Attributes:
+        signals: `spikes`, `observed`, `true_rates`, `true_states`, `true_inputs`, `inputs`, as far as known.
+        session: What all trials share.
+        lengths: Bins that are not padding, (trial,).
+    """
+
+    def __init__(self, file: ContractFile, task: ContractFile | None = None) -> None:
+        _expect_kind(file, "recording", "truth")
+        self.file = file
+        self.task = task
+        own = np.arange(file.sizes["trial"])
+        self.signals = _known(file, own)
+        if task is not None:
+            _expect_kind(task, "task", "task")
+            _, rows = cc.align(file, task)
+            self.signals = _known_of_task(task, rows) | self.signals
+        inputs = file.signals.get("inputs")
+        self.session = Session(
+            bin_width_s=file.bin_width_s,
+            held_out=file.held_out,
+            forward=file.forward,
+            n_external_inputs=0 if inputs is None else inputs.shape[2],
+        )
+        self.lengths = file.lengths.astype(np.int64)
+
+    def split(self, name: str) -> Integers:
+        """Positions of a split's trials."""
+        return np.flatnonzero(self.file.split(name))
+
+    def valid(self, trials: Integers) -> Flags:
+        """Bins of some trials that are not padding, (trial, time)."""
+        return np.arange(self.file.sizes["time"]) < self.lengths[trials, None]
+
+    def truth_dynamics(self) -> cc.Dynamics | None:
+        """The true dynamics: the recording's own, or the task network's."""
+        dynamics = self.file.truth_dynamics()
+        return self.task.dynamics() if dynamics is None and self.task is not None else dynamics
+
+
+class Inference:
+    """One model's inference of a recording.
+
+    Args:
+        file: The inference.
+        recording: What it was inferred from.
+
+    Raises:
+        ValueError: It belongs to another recording.
+
+    Attributes:
+        signals: `rates`, `states`, `inferred_inputs`, `inputs`, as far as the model gives them.
+        has: Trials of the recording that the model has, (trial,).
+    """
+
+    def __init__(self, file: ContractFile, recording: Recording) -> None:
+        _expect_kind(file, "inference", "inference")
+        _check_parent(file, recording.file)
+        self.file = file
+        mine, theirs = cc.align(recording.file, file, common=True)
+        rows = np.full(recording.file.sizes["trial"], -1)
+        rows[mine] = theirs
+        self.has = rows >= 0
+        if not np.allclose(file.time, recording.file.time, rtol=0.0, atol=0.01 * file.bin_width_s):
+            raise ValueError(f"{file.path.name} has other time bins than {recording.file.path.name}")
+        columns = _neuron_columns(file, recording.file)
+        self.signals = {
+            name: TrialArray(file.signals[name], rows, columns if name == "rates" else None)
+            for name in ("rates", "states", "inferred_inputs", "inputs")
+            if name in file.signals
+        }
+
+
+def blocks(recording: Recording, signals: Mapping[str, TrialArray], trials: Integers) -> Iterator[Block]:
+    """Blocks of some trials; memory is one block."""
+    size = max(1, _BLOCK_BINS // recording.file.sizes["time"])
+    for start in range(0, len(trials), size):
+        chosen = trials[start : start + size]
+        arrays = {name: signal.read(chosen) for name, signal in signals.items()}
+        yield Block(recording.session, recording.valid(chosen), arrays)
+
+
+def _known(file: ContractFile, rows: Integers) -> dict[str, TrialArray]:
+    found = {
+        "spikes": file.signals.get("spikes"),
+        "observed": file.signals.get("observed"),
+        "inputs": file.signals.get("inputs"),
+        "true_rates": file.truth.get("rates"),
+        "true_states": file.truth.get("states"),
+        "true_inputs": file.signals.get("inputs_clean") or file.truth.get("inputs"),
+    }
+    return {name: TrialArray(array, rows) for name, array in found.items() if array is not None}
+
+
+def _known_of_task(task: ContractFile, rows: Integers) -> dict[str, TrialArray]:
+    found = {
+        "true_states": task.signals.get("states"),
+        "true_inputs": task.signals.get("inputs_clean") or task.signals.get("inputs"),
+    }
+    return {name: TrialArray(array, rows) for name, array in found.items() if array is not None}
+
+
+def _expect_kind(file: ContractFile, kind: str, argument: str) -> None:
+    if file.kind != kind:
+        raise ValueError(f"{argument}={file.path.name} is a file of kind {file.kind}, expected {kind}")
+
+
+def _check_parent(file: ContractFile, recording: ContractFile) -> None:
+    parents = [parent for parent in file.provenance.parents if parent.kind == "recording"]
+    if parents and all(parent.id != recording.id for parent in parents):
+        raise ValueError(
+            f"{file.path.name} was inferred from another recording ({parents[0].id}) than "
+            f"{recording.path.name} ({recording.id}): pass the recording that the model was given"
+        )
+    if any(parent.id == recording.id and parent.digest != recording.digest for parent in parents):
+        raise ValueError(
+            f"{recording.path.name} has changed since {file.path.name} was inferred from it (their digests "
+            "differ): infer again, or pass the recording as it was"
+        )
+
+
+def _neuron_columns(file: ContractFile, recording: ContractFile) -> Integers | None:
+    """Order in which the model's neurons are the recording's; None when it is the same."""
+    mine, theirs = recording.axis("neuron"), file.axis("neuron")
+    if np.array_equal(mine, theirs):
+        return None
+    position = {int(neuron): index for index, neuron in enumerate(theirs)}
+    missing = [int(neuron) for neuron in mine if int(neuron) not in position]
+    if missing:
+        raise ValueError(
+            f"{file.path.name} lacks {len(missing)} of the {len(mine)} neurons of {recording.path.name}, "
+            f"neuron {missing[0]} first: rates of all neurons are needed"
+        )
+    return np.array([position[int(neuron)] for neuron in mine])
