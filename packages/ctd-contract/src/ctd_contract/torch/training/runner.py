@@ -193,4 +193,5 @@ class _Loader:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        return self.batches.epoch(self.module.current_epoch, self.module.device)
+        # The epoch is read at the first batch: a resumed run makes the iterator before it counts the epoch.
+        yield from self.batches.epoch(self.module.current_epoch, self.module.device)
