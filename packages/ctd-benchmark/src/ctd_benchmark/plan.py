@@ -1,0 +1,172 @@
+"""A suite as jobs that depend on each other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ctd_benchmark.suite import STAGES, Entry, Suite
+
+RESULTS = {
+    "tasks": "task.h5",
+    "simulators": "recording.h5",
+    "models": "inference.h5",
+    "analyses": "analysis.h5",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one command.
+
+    Attributes:
+        label: Its name in the plan, unique: `gru seed 1 of flip_flop`.
+        stage: `tasks`, `simulators`, `models` or `analyses`.
+        package: Whose command runs.
+        settings: `key=value` of everything but files and folders.
+        inputs: Argument to the labels of the jobs whose results it gets. The job waits for all of them.
+        optional: An argument that takes a list, and does with those whose jobs didn't fail.
+        threads: CPU threads that it takes.
+        expected_s: Seconds that the suite expects.
+    """
+
+    label: str
+    stage: str
+    package: str
+    settings: tuple[str, ...]
+    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    optional: str = ""
+    threads: int = 1
+    expected_s: float = 60.0
+
+    @property
+    def result(self) -> str:
+        """Name of the file that it writes."""
+        return RESULTS[self.stage]
+
+    @property
+    def recipe(self) -> str:
+        """What runs of the same length share: everything but seed and inputs."""
+        settings = [setting for setting in self.settings if not setting.startswith(("seed=", "name="))]
+        return " ".join([self.package, *settings])
+
+    def parents(self) -> list[str]:
+        """Labels of all jobs that it waits for."""
+        return [label for labels in self.inputs.values() for label in labels]
+
+    def identity(self, versions: Mapping[str, str], parents: Mapping[str, list[str]]) -> str:
+        """Hash of all that its result depends on, 16 hexadecimal digits.
+
+        Args:
+            versions: Package to version, for those that it runs on.
+            parents: Argument to the identities of the jobs that give it.
+        """
+        everything = [self.package, sorted(self.settings), dict(versions), dict(parents)]
+        return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
+
+    def arguments(self, results: Mapping[str, list[Path]]) -> list[str]:
+        """The command's arguments, given the files of its inputs."""
+        files = []
+        for argument, paths in results.items():
+            value = ",".join(map(quoted, paths))
+            files.append(f"{argument}=[{value}]" if argument == self.optional else f"{argument}={value}")
+        return [*self.settings, *files]
+
+
+def quoted(path: Path) -> str:
+    """A path as a value on a command line of Hydra's, whatever characters it has."""
+    # Backslashes count as themselves unless a quote follows.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), str(path))
+    return f"'{escaped}'"
+
+
+def plan(suite: Suite) -> list[Job]:
+    """All jobs of a suite, parents first."""
+    jobs = []
+    for task, task_seed in _runs(suite.tasks):
+        parent = _job("tasks", suite.tasks[task], task_seed, f"task {_named(suite.tasks, task, task_seed)}")
+        jobs.append(parent)
+        for simulator, seed in _runs(suite.simulators):
+            dataset = _dataset(suite, task, task_seed, simulator, seed)
+            jobs += _recording(suite, parent, suite.simulators[simulator], seed, dataset)
+    return jobs
+
+
+def _recording(suite: Suite, task: Job, simulator: Entry, seed: int, dataset: str) -> list[Job]:
+    """One recording, its fits and its analyses."""
+    recording = _job(
+        "simulators", simulator, seed, f"recording {dataset}", [f"name={dataset}"], {"source": (task.label,)}
+    )
+    fits = [
+        _job(
+            "models",
+            suite.models[model],
+            model_seed,
+            f"{model} seed {model_seed} of {dataset}",
+            inputs={"data": (recording.label,)},
+        )
+        for model, model_seed in _runs(suite.models)
+    ]
+    inputs = {
+        "truth": (recording.label,),
+        "inference": tuple(fit.label for fit in fits),
+        "task": (task.label,),
+    }
+    analyses = [
+        _job(
+            "analyses",
+            suite.analyses[analysis],
+            analysis_seed,
+            f"analysis {_named(suite.analyses, analysis, analysis_seed)} of {dataset}",
+            inputs=inputs,
+            optional="inference",
+        )
+        for analysis, analysis_seed in _runs(suite.analyses)
+    ]
+    return [recording, *fits, *analyses]
+
+
+def _runs(entries: Mapping[str, Entry]) -> list[tuple[str, int]]:
+    return [(label, seed) for label, entry in entries.items() for seed in entry.seeds]
+
+
+def _named(entries: Mapping[str, Entry], label: str, seed: int) -> str:
+    """The label, with the seed where there are several."""
+    return label if len(entries[label].seeds) == 1 else f"{label} seed {seed}"
+
+
+def _dataset(suite: Suite, task: str, task_seed: int, simulator: str, seed: int) -> str:
+    """Name of a recording: no longer than it takes to tell it from the suite's others."""
+    parts = [task]
+    if len(suite.tasks[task].seeds) > 1:
+        parts.append(f"network-{task_seed}")
+    if len(suite.simulators) > 1:
+        parts.append(simulator)
+    if len(suite.simulators[simulator].seeds) > 1:
+        parts.append(f"spikes-{seed}")
+    return "-".join(parts)
+
+
+def _job(
+    stage: str,
+    entry: Entry,
+    seed: int,
+    label: str,
+    settings: list[str] | None = None,
+    inputs: Mapping[str, tuple[str, ...]] | None = None,
+    optional: str = "",
+) -> Job:
+    return Job(
+        label=label,
+        stage=stage,
+        package=entry.package or STAGES[stage],
+        settings=(*entry.overrides, *(settings or []), f"seed={seed}", f"threads={entry.threads}"),
+        inputs=inputs or {},
+        optional=optional,
+        threads=entry.threads,
+        expected_s=entry.expected_s,
+    )

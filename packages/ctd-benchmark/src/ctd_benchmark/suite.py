@@ -1,0 +1,160 @@
+"""What a suite is: tasks, simulators, models, seeds and analyses, each a command with its settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ctd_benchmark.typed import nearest, typed
+
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# Settings that the benchmark gives itself.
+RESERVED = ("out", "seed", "threads", "resume", "overwrite", "source", "data", "truth", "inference", "debug")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One command of a suite.
+
+    Attributes:
+        package: Whose command runs; by default the one of its stage.
+        overrides: Settings of the command, `key=value`.
+        seeds: One run for each.
+        threads: CPU threads of one run.
+        expected_s: How long one run takes, in seconds; shown by a dry run until there are measured times.
+    """
+
+    package: str = ""
+    overrides: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    threads: int = 1
+    expected_s: float = 60.0
+
+
+# Which command each stage runs unless its entry says otherwise.
+STAGES = {
+    "tasks": "ctd-tasks",
+    "simulators": "ctd-sim",
+    "models": "ctd-models-torch",
+    "analyses": "ctd-analysis",
+}
+
+
+@dataclass(frozen=True)
+class Suite:
+    """All that is run: each task by each simulator by each model, then each analysis of each recording.
+
+    Attributes:
+        summary: What the suite is for, in a sentence.
+        tasks: Label to command that writes a task file.
+        simulators: Label to command that makes a recording of a task file.
+        models: Label to command that fits a recording.
+        analyses: Label to command that compares all fits of a recording.
+    """
+
+    tasks: Mapping[str, Entry]
+    simulators: Mapping[str, Entry]
+    models: Mapping[str, Entry]
+    analyses: Mapping[str, Entry] = field(default_factory=lambda: {"default": Entry()})
+    summary: str = ""
+
+    def chosen(self, *, models: list[str] | None, seeds: list[int] | None, offset: int) -> Suite:
+        """The same suite with some of its models and model seeds, every seed moved by `offset`.
+
+        Raises:
+            ValueError: A model that the suite doesn't have.
+        """
+        for name in models or ():
+            if name not in self.models:
+                raise ValueError(f"the suite has no model {name!r}{nearest(name, self.models)}")
+        kept = {name: entry for name, entry in self.models.items() if models is None or name in models}
+        if seeds is not None:
+            kept = {name: replace(entry, seeds=tuple(seeds)) for name, entry in kept.items()}
+        stages = {stage: getattr(self, stage) for stage in STAGES} | {"models": kept}
+        return replace(
+            self,
+            **{
+                stage: {
+                    label: replace(entry, seeds=tuple(seed + offset for seed in entry.seeds))
+                    for label, entry in entries.items()
+                }
+                for stage, entries in stages.items()
+            },
+        )
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with the package."""
+    return sorted(
+        item.name.removesuffix(".yaml")
+        for item in files("ctd_benchmark").joinpath("suites").iterdir()
+        if item.name.endswith(".yaml")
+    )
+
+
+def load_suite(name: str) -> Suite:
+    """Read a suite that comes with the package, or a file of your own.
+
+    Args:
+        name: `quickstart`, or the path of a `.yaml` file.
+
+    Raises:
+        ValueError: There is no such suite, or something in it is wrong; the message says where.
+    """
+    from omegaconf import OmegaConf
+    from yaml import YAMLError
+
+    if name.endswith((".yaml", ".yml")):
+        if not Path(name).is_file():
+            raise ValueError(f"there is no file {name}")
+        text = Path(name).read_text()
+    elif name in suite_names():
+        text = files("ctd_benchmark").joinpath("suites", f"{name}.yaml").read_text()
+    else:
+        raise ValueError(
+            f"there is no suite {name!r}{nearest(name, suite_names())}; a file of your own ends in .yaml"
+        )
+    try:
+        plain = OmegaConf.to_container(OmegaConf.create(text))
+    except YAMLError as error:
+        raise ValueError(f"{name} is no YAML: {' '.join(str(error).split())}") from error
+    return make_suite(plain, where=name)
+
+
+def make_suite(plain: Any, *, where: str = "suite") -> Suite:
+    """A suite of plain dictionaries and lists, checked.
+
+    Raises:
+        ValueError: Something is wrong; the message says where and names the nearest valid key.
+    """
+    suite = typed(Suite, plain, where)
+    for stage in fields(Suite):
+        if stage.name not in STAGES:
+            continue
+        entries: Mapping[str, Entry] = getattr(suite, stage.name)
+        if not entries:
+            raise ValueError(f"{where}: {stage.name} names nothing to run")
+        for label, entry in entries.items():
+            _check(entry, label, f"{where}: {stage.name}.{label}")
+    return suite
+
+
+def _check(entry: Entry, label: str, where: str) -> None:
+    if not LABEL.fullmatch(label):
+        raise ValueError(f"{where}: a label is made of letters, digits, '_', '.' and '-'")
+    if not entry.seeds or len(set(entry.seeds)) != len(entry.seeds):
+        raise ValueError(f"{where}.seeds: expected different seeds, at least one, got {list(entry.seeds)}")
+    if entry.threads < 1:
+        raise ValueError(f"{where}.threads: expected at least 1, got {entry.threads}")
+    if not entry.expected_s > 0:
+        raise ValueError(f"{where}.expected_s: expected more than 0, got {entry.expected_s}")
+    for override in entry.overrides:
+        key, equals, _ = override.partition("=")
+        if not equals:
+            raise ValueError(f"{where}.overrides: expected KEY=VALUE, got {override!r}")
+        if key in RESERVED:
+            raise ValueError(f"{where}.overrides: {key} is given by the benchmark, take it out")

@@ -1,0 +1,162 @@
+"""Suites, their jobs, and what identifies a job."""
+
+import pytest
+
+from ctd_benchmark import Row, load_suite, plan, write_leaderboard
+from ctd_benchmark.cost import longest_chains, wall_seconds
+from ctd_benchmark.leaderboard import summary
+from ctd_benchmark.plan import Job, quoted
+from ctd_benchmark.progress_line import ProgressLine, duration
+from ctd_benchmark.suite import make_suite, suite_names
+
+PLAIN = {"tasks": {"t": {}}, "simulators": {"s": {}}, "models": {"m": {}}}
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_shipped_suites_are_sound(name):
+    suite = load_suite(name)
+    jobs = plan(suite)
+    labels = [job.label for job in jobs]
+    assert len(set(labels)) == len(labels)
+    for i, job in enumerate(jobs):
+        assert set(job.parents()) <= set(labels[:i])
+    assert suite.summary
+
+
+def test_quickstart_and_flip_flop_are_what_they_say():
+    assert suite_names() == ["flip_flop", "quickstart"]
+    assert len(plan(load_suite("quickstart"))) == 3 + len(load_suite("quickstart").models)
+    assert {len(model.seeds) for model in load_suite("flip_flop").models.values()} == {5}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": {}}, "no key 'model' (did you mean 'models'?)"),
+        (
+            {"tasks": {"t": {"overides": []}}},
+            "tasks.t: there is no key 'overides' (did you mean 'overrides'?)",
+        ),
+        ({"models": {}}, "models names nothing"),
+        ({"models": None}, "models: expected keys and values, got None"),
+        ({"models": {"m": {"seeds": [1, 1]}}}, "models.m.seeds"),
+        ({"models": {"m": {"seeds": []}}}, "models.m.seeds"),
+        ({"models": {"m": {"seeds": ["1"]}}}, "models.m: seeds[0]: expected int, got '1'"),
+        ({"models": {"m": {"seeds": 1}}}, "models.m: seeds: expected a list, got 1"),
+        ({"models": {"m": {"threads": 0}}}, "models.m.threads"),
+        ({"models": {"m": {"threads": True}}}, "expected int, got True"),
+        ({"models": {"m": {"expected_s": 0}}}, "models.m.expected_s"),
+        ({"models": {"m": {"overrides": ["size"]}}}, "expected KEY=VALUE, got 'size'"),
+        ({"models": {"m": {"overrides": ["seed=3"]}}}, "seed is given by the benchmark"),
+        ({"models": {"a b": {}}}, "a label is made of"),
+    ],
+)
+def test_what_is_wrong_with_a_suite_is_said_with_its_place(change, said):
+    with pytest.raises(ValueError, match=r"^own") as error:
+        make_suite({**PLAIN, **change}, where="own.yaml")
+    assert str(error.value).startswith("own.yaml: ")
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize("missing", ["tasks", "simulators", "models"])
+def test_stages_are_required(missing):
+    with pytest.raises(ValueError, match=f"{missing} is required"):
+        make_suite({key: value for key, value in PLAIN.items() if key != missing})
+
+
+def test_a_suite_that_is_no_yaml_is_refused(tmp_path):
+    (tmp_path / "bad.yaml").write_text("tasks: [\n")
+    with pytest.raises(ValueError, match=r"bad\.yaml is no YAML"):
+        load_suite(str(tmp_path / "bad.yaml"))
+    with pytest.raises(ValueError, match="there is no file"):
+        load_suite(str(tmp_path / "none.yaml"))
+
+
+def test_every_combination_is_run_and_named_apart():
+    suite = make_suite(
+        {
+            "tasks": {"t": {"seeds": [0, 1]}, "u": {}},
+            "simulators": {"s": {}, "r": {"seeds": [4, 5]}},
+            "models": {"m": {"seeds": [0, 1]}, "n": {}},
+            "analyses": {"x": {}, "y": {}},
+        }
+    )
+    jobs = plan(suite)
+    stages = [job.stage for job in jobs]
+    assert [stages.count(s) for s in ("tasks", "simulators", "models", "analyses")] == [3, 9, 27, 18]
+    names = {s for job in jobs for s in job.settings if s.startswith("name=")}
+    assert len(names) == 9
+    assert "name=t-network-1-r-spikes-5" in names
+    analysis = next(job for job in jobs if job.stage == "analyses")
+    assert len(analysis.inputs["inference"]) == 3
+
+
+JOB = Job("m", "models", "p", ("a=1", "seed=0"), {"data": ("r",)})
+
+
+def test_identity_is_of_settings_versions_and_parents_alone():
+    base = JOB.identity({"p": "1"}, {"data": ["x"]})
+    same = Job("other name", "models", "p", ("seed=0", "a=1"), {"data": ("q",)}, expected_s=3)
+    assert same.identity({"p": "1"}, {"data": ["x"]}) == base
+    other = [
+        Job("m", "models", "q", JOB.settings).identity({"p": "1"}, {"data": ["x"]}),
+        Job("m", "models", "p", ("a=2", "seed=0")).identity({"p": "1"}, {"data": ["x"]}),
+        Job("m", "models", "p", ("a=1", "seed=1")).identity({"p": "1"}, {"data": ["x"]}),
+        JOB.identity({"p": "2"}, {"data": ["x"]}),
+        JOB.identity({"p": "1"}, {"data": ["y"]}),
+        JOB.identity({"p": "1"}, {"truth": ["x"]}),
+    ]
+    assert len({base, *other}) == 7
+
+
+@pytest.mark.parametrize("text", ["plain.h5", "/a b/c.h5", "it's", "back\\slash", "a,b=[c]{d}: $x", "ünï"])
+def test_quoted_paths_come_through_hydras_grammar(text):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_override(f"key=[{quoted(text)},{quoted('b')}]")
+    assert parsed.value() == [text, "b"]
+
+
+def chain(*edges):
+    return {label: Job(label, "models", "p", (), {"x": parents}) for label, parents in edges}
+
+
+def test_the_cost_of_a_plan_is_that_of_its_schedule():
+    jobs = chain(("a", ()), ("b", ("a",)), ("c", ("a",)), ("d", ("b", "c")))
+    seconds = {"a": 1.0, "b": 5.0, "c": 3.0, "d": 2.0}
+    assert longest_chains(jobs, seconds) == {"a": 8.0, "b": 7.0, "c": 5.0, "d": 2.0}
+    everything = list(jobs.values())
+    assert wall_seconds(everything, seconds, 2) == 8.0
+    assert wall_seconds(everything, seconds, 1) == 11.0
+    assert wall_seconds(everything[1:], seconds, 2) == 7.0
+    assert wall_seconds([], seconds, 2) == 0.0
+
+
+def row(model="m", seed=0, value=0.5, low=float("nan"), dataset="d"):
+    return Row(dataset, model, seed, "test", "r2", "v-1", value, low, low + 0.2)
+
+
+def test_seeds_are_summed_up_and_intervals_shown():
+    rows = [row(seed=0, value=0.4), row(seed=1, value=0.6), row("n", value=0.7, low=0.6)]
+    columns, lines = summary(rows)["d", "test"]
+    assert columns == ["r2 (v-1)"]
+    assert lines == [["m", "0.500 ± 0.141 (2 seeds)"], ["n", "0.700 [0.600, 0.800]"]]
+
+
+def test_several_reports_hang_on_one_page(tmp_path):
+    reports = {}
+    for name in ("one of d", "two of d"):
+        reports[name] = tmp_path / f"{name}.html"
+        reports[name].write_text(name)
+    write_leaderboard(tmp_path / "out", [row("<m>")], reports, title="Both")
+    page = (tmp_path / "out/report.html").read_text()
+    assert 'href="reports/one-of-d.html"' in page
+    assert "&lt;m&gt;" in page
+    assert (tmp_path / "out/reports/two-of-d.html").read_text() == "two of d"
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_line_says_how_far_it_is():
+    line = ProgressLine("quick").text(total=7, done=3, failed=1, running=["m", "n"], left_s=75)
+    assert line == "quick 3/7 done, 1 failed, 2 running (m, n), 0 s gone, about 1 min 15 s left"
+    assert duration(3700) == "1 h 01 min"
