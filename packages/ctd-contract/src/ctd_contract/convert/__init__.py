@@ -39,7 +39,7 @@ def detect(path: Path) -> str:
     if h5py.is_hdf5(path):
         try:
             with h5py.File(path, "r", locking=False) as file:
-                is_contract, names = "ctd_contract" in file.attrs, set(file)
+                is_contract, names = "ctd_contract" in file.attrs, set(map(str, file))
         except (OSError, RuntimeError) as error:
             raise damaged(str(path), error) from error
         if is_contract:

@@ -86,21 +86,24 @@ def _read_hdf5(path: Path) -> dict[str, Any]:
     """As `_read_scipy`; MATLAB's column order makes every array the transpose of what HDF5 shows."""
     try:
         with h5py.File(path, "r", locking=False) as file:
-            return {name: _variable(file, item) for name, item in file.items() if not name.startswith("#")}
+            names = [str(name) for name in file if not str(name).startswith("#")]
+            return {name: _variable(file, file[name]) for name in names}
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         fix = "save it anew with save -v7"
         raise ContractError("CTD701", path.name, "a readable MATLAB 7.3 file", str(error), fix) from error
 
 
-def _variable(file: h5py.File, item: h5py.Dataset | h5py.Group) -> np.ndarray | list[np.ndarray] | str:
+def _variable(file: h5py.File, item: object) -> np.ndarray | list[np.ndarray] | str:
     if isinstance(item, h5py.Group):
         return f"struct with fields {_shortened(list(item))}"
+    if not isinstance(item, h5py.Dataset):
+        return "of an unknown kind"
     if h5py.check_ref_dtype(item.dtype) is None:
         array = np.asarray(item[()]).T
         # Characters are stored as their code points.
         is_text = item.attrs.get("MATLAB_class") == b"char"
         return np.array("".join(map(chr, array.ravel(order="F")))) if is_text else array
     cells = [file[reference] for reference in np.asarray(item[()]).ravel()]
-    parts = [_variable(file, cell) for cell in cells if isinstance(cell, h5py.Dataset | h5py.Group)]
+    parts = [_variable(file, cell) for cell in cells]
     plain = [part for part in parts if isinstance(part, np.ndarray)]
     return plain if len(plain) == len(cells) else f"cell {item.shape[::-1]} of structures or cells"

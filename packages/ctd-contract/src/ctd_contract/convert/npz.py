@@ -25,7 +25,7 @@ def read(path: Path, *, bin_width_s: float | None, seed: int) -> Trials:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         fix = "save plain arrays; pad trials of unequal length and add their lengths as `length`"
         raise ContractError("CTD701", path.name, "an archive of plain arrays", str(error), fix) from error
     return to_trials(arrays, path.name, bin_width_s=bin_width_s, seed=seed)

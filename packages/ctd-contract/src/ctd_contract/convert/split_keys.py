@@ -107,7 +107,7 @@ class SplitKeys:
 
     def warn_of_unused(self) -> None:
         """Name, in one warning, what no signal or table was found for."""
-        unused = sorted(set(self._file) - self._used)
+        unused = sorted(set(map(str, self._file)) - self._used)
         if unused:
             _warn(f"{self.where}: no place in a recording, left out: {', '.join(unused)}")
 
@@ -153,7 +153,7 @@ class SplitKeys:
         return array
 
     def _lacking(self, what: str) -> ContractError:
-        found = ", ".join(sorted(self._file)) or "an empty file"
+        found = ", ".join(sorted(map(str, self._file))) or "an empty file"
         return ContractError(
             "CTD702", self.where, what, found, "name the keys so, or convert by another format"
         )
