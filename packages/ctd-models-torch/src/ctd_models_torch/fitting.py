@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,6 @@ from ctd_models_torch.recording import Recording
 from ctd_models_torch.saved import SavedModel, save_model
 from ctd_models_torch.training import ModelTraining, check_config
 
-PRODUCER = "ctd-models-torch"
 RESULT = "inference.h5"
 
 
@@ -103,8 +101,7 @@ def fit(
             folder / RESULT,
             module.model,
             data,
-            kind=kind,
-            producer=f"{PRODUCER} {version(PRODUCER)}",
+            model=kind,
             config=described,
             seed=seed,
             run=run,

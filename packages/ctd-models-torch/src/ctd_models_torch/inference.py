@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from ctd_models_torch.recording import Recording
 
 # Fixed, not a setting: results must not depend on it, and matrix products round differently for other sizes.
 BATCH_SIZE = 128
+PACKAGE = "ctd-models-torch"
 PREDICTION = {"spikes": "rates", "activity": "activity_prediction"}
 
 
@@ -32,8 +34,7 @@ def infer(
     Args:
         model: A fitted model.
         recording: What it was fitted to, or another one of its shape.
-        scratch: Folder for temporary files that hold the results of a streamed recording; None keeps them
-            in memory.
+        scratch: Folder for files that hold the results in memory's place; None keeps them in memory.
         device: Where to compute.
 
     Returns:
@@ -50,7 +51,8 @@ def infer(
             batch = Batch.of(recording.read(rows, device))
             for name, values in _signals(model, recording, batch, model.infer(batch)).items():
                 if name not in found:
-                    found[name] = _empty((count, *values.shape[1:]), None if recording.in_memory else scratch)
+                    path = None if scratch is None else scratch / name
+                    found[name] = _empty((count, *values.shape[1:]), path)
                 found[name][rows] = values.cpu().numpy()
     model.train(was_training)
     return found
@@ -72,60 +74,41 @@ def _signals(model: LatentModel, recording: Recording, batch: Batch, inferred: I
     return {**padded, "initial_state": inferred.initial_state}
 
 
-def _empty(shape: tuple[int, ...], scratch: Path | None) -> np.ndarray:
-    if scratch is None:
-        return np.empty(shape, np.float32)
-    return np.memmap(tempfile.TemporaryFile(dir=scratch), np.float32, "w+", shape=shape)
+def _empty(shape: tuple[int, ...], path: Path | None) -> np.ndarray:
+    return np.empty(shape, np.float32) if path is None else np.memmap(path, np.float32, "w+", shape=shape)
 
 
 def write(
     path: Path,
-    model: LatentModel,
+    fitted: LatentModel,
     recording: Recording,
     *,
-    kind: str,
-    producer: str,
-    config: dict[str, Any],
-    seed: int,
-    run: str | None = None,
     device: torch.device | str = "cpu",
-    overwrite: bool = False,
-) -> dict[str, np.ndarray]:
+    **provenance: Any,
+) -> None:
     """Infer all trials and write them with the model's dynamics, its probe and its readout.
 
     Args:
         path: The inference file.
-        model: A fitted model.
+        fitted: The model.
         recording: As in `infer`.
-        kind: What the model is called.
-        producer: Program and version.
-        config: Of the fit.
-        seed: Of the fit.
-        run: Id of the run.
         device: Where to compute.
-        overwrite: Replace an existing file.
-
-    Returns:
-        What was written, as `infer` gives it.
+        **provenance: ``model`` (its name), ``config``, ``seed``, ``run`` and ``overwrite``, as in
+            `ctd_contract.write_inference`.
     """
-    found = infer(model, recording, scratch=path.parent, device=device)
-    drive = found.get("inputs")
-    # The probe needs 64 visited points: the first trials' own bins, not their padding.
-    visited = slice(0, 64)
-    shortest = int(recording.file.lengths[visited].min())
-    driven = None if drive is None else drive[visited, :shortest]
-    cc.write_inference(
-        path,
-        recording.file,
-        model=kind,
-        producer=producer,
-        config=config,
-        seed=seed,
-        run=run,
-        dynamics=model.dynamics(),
-        probe=model.probe(found["states"][visited, :shortest], driven),
-        readout=model.portable_readout(recording.file.bin_width_s),
-        overwrite=overwrite,
-        **cast(dict[str, Any], found),
-    )
-    return found
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        found = infer(fitted, recording, scratch=None if recording.in_memory else Path(folder), device=device)
+        # Points for the probe: the first trials' own bins, not their padding.
+        visited = slice(0, 64)
+        shortest = int(recording.file.lengths[visited].min())
+        points = {name: found[name][visited, :shortest] for name in ("states", "inputs") if name in found}
+        cc.write_inference(
+            path,
+            recording.file,
+            producer=f"{PACKAGE} {version(PACKAGE)}",
+            dynamics=fitted.dynamics(),
+            probe=fitted.probe(points["states"], points.get("inputs")),
+            readout=fitted.portable_readout(recording.file.bin_width_s),
+            **provenance,
+            **cast(dict[str, Any], found),
+        )

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
-
-import numpy as np
 
 import ctd_contract as cc
 from ctd_models_torch import inference
 from ctd_models_torch.build import Shape
 from ctd_models_torch.config import RecordingConfig
 from ctd_models_torch.errors import InputError
-from ctd_models_torch.fitting import PRODUCER, device_of
+from ctd_models_torch.fitting import device_of
 from ctd_models_torch.recording import Recording
 from ctd_models_torch.saved import load_model
 
@@ -26,7 +23,7 @@ def predict(
     accelerator: str = "auto",
     run: str | None = None,
     overwrite: bool = False,
-) -> dict[str, np.ndarray]:
+) -> None:
     """Infer all trials of a recording with a model that was fitted before.
 
     Args:
@@ -38,9 +35,6 @@ def predict(
         run: Id of the run, for provenance.
         overwrite: Replace an existing file.
 
-    Returns:
-        What was written, as `inference.infer` gives it.
-
     Raises:
         InputError: There is no model in the folder, or the recording differs from what it is for.
     """
@@ -48,12 +42,11 @@ def predict(
     with cc.open(recording) as file:
         data = Recording(file, RecordingConfig(saved.shape.inputs, memory_mb))
         check_fits(saved.shape, data)
-        return inference.write(
+        inference.write(
             Path(path),
             saved.model,
             data,
-            kind=saved.kind,
-            producer=f"{PRODUCER} {version(PRODUCER)}",
+            model=saved.kind,
             config=saved.config,
             seed=saved.seed,
             run=run,

@@ -163,11 +163,13 @@ def _observed_signal(file: cc.ContractFile) -> str:
 
 
 def _input_width(file: cc.ContractFile, name: str) -> int:
-    if name in file.signals and file.signals[name].axes[-1] == "input":
+    driving = [s for s, array in file.signals.items() if array.axes[-1] == "input" and array.shape[-1]]
+    if name in driving:
         return file.signals[name].shape[-1]
-    driving = [s for s, array in file.signals.items() if array.axes[-1] == "input"]
     if name in INFERRED:
         reason = f"{name} is what a model infers, not what drives it"
+    elif name in file.signals and file.signals[name].axes[-1] == "input":
+        reason = f"{name} of {file.path} has no channels"
     elif name in file.signals:
         reason = f"{name} has the axes {file.signals[name].axes}, not (trial, time, input)"
     else:

@@ -1,0 +1,71 @@
+"""Small models, batches and shapes that tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import ctd_contract as cc
+from ctd_contract.torch.random import generator
+from ctd_models_torch.base import LatentModel
+from ctd_models_torch.batch import Batch
+from ctd_models_torch.build import Shape, build_model
+from ctd_models_torch.config import (
+    MODELS,
+    EncoderConfig,
+    LinearReadoutConfig,
+    ModelConfig,
+    NODEConfig,
+    ReadoutConfig,
+)
+from ctd_models_torch.recording import Statistics
+
+
+def small_config(name: str) -> ModelConfig:
+    config = MODELS[name](size=4, encoder=EncoderConfig(size=5))
+    if isinstance(config, NODEConfig):
+        config.hidden_size = 6
+    return config
+
+
+def shape_of(
+    *, neurons: int = 6, held_out: int = 2, bins: int = 7, inputs: int = 2, signal="spikes"
+) -> Shape:
+    hidden = [index >= neurons - held_out for index in range(neurons)]
+    name = "inputs" if inputs else None
+    return Shape(signal, list(range(neurons)), hidden, list(range(bins)), name, inputs, 0.01)
+
+
+def model_of(config: ModelConfig, shape: Shape, readout: ReadoutConfig | None = None) -> LatentModel:
+    count = len(shape.neurons)
+    statistics = Statistics(np.full(count, 0.7), np.full(count, 0.5))
+    return build_model(config, readout or LinearReadoutConfig(), shape, statistics)
+
+
+def batch_of(random, shape: Shape, *, trials: int = 5, bins: int = 7, lengths=None, observed=None) -> Batch:
+    """A batch of counts; what lies in the padding is garbage."""
+    tensors = {
+        "data": torch.from_numpy(random.poisson(1.0, (trials, bins, len(shape.neurons))).astype(np.uint8)),
+        "lengths": torch.full((trials,), bins) if lengths is None else torch.tensor(lengths),
+        "rows": torch.arange(trials),
+    }
+    if shape.input_size:
+        drive = random.standard_normal((trials, bins, shape.input_size)).astype(np.float32)
+        tensors["inputs"] = torch.from_numpy(drive)
+    if observed is not None:
+        tensors["observed"] = torch.from_numpy(observed.astype(np.uint8))
+    return Batch.of(tensors)
+
+
+def draw(name: str) -> torch.Generator:
+    return generator(0, name)
+
+
+def signals_of(path: Path) -> dict[str, np.ndarray]:
+    with cc.open(path) as file:
+        return {name: array[:] for name, array in file.signals.items()}
+
+
+def digest_of(path: Path) -> str:
+    with cc.open(path) as file:
+        return file.digest
