@@ -1,1 +1,90 @@
-"""Latent-dynamics models of neural recordings in PyTorch: sequential autoencoders."""
+"""Latent-dynamics models of neural recordings in PyTorch: sequential autoencoders.
+
+`fit` fits one to a recording of the HDF5 contract and infers all its trials, `predict` applies it to others.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ctd_models_torch.base import Inferred, LatentModel
+    from ctd_models_torch.build import register
+    from ctd_models_torch.config import (
+        EncoderConfig,
+        FitConfig,
+        FlowReadoutConfig,
+        GrowthConfig,
+        GRUConfig,
+        LDSConfig,
+        LinearReadoutConfig,
+        MLPReadoutConfig,
+        ModelConfig,
+        NODEConfig,
+        RecordingConfig,
+        RNNConfig,
+    )
+    from ctd_models_torch.decoders import Decoder
+    from ctd_models_torch.errors import InputError
+    from ctd_models_torch.fitting import Fitted, fit
+    from ctd_models_torch.prediction import predict
+    from ctd_models_torch.saved import SavedModel, load_model
+
+# Loaded on first use, so that importing the package doesn't import torch.
+_MODULES = {
+    "base": ("Inferred", "LatentModel"),
+    "build": ("register",),
+    "config": (
+        "EncoderConfig",
+        "FitConfig",
+        "FlowReadoutConfig",
+        "GRUConfig",
+        "GrowthConfig",
+        "LDSConfig",
+        "LinearReadoutConfig",
+        "MLPReadoutConfig",
+        "ModelConfig",
+        "NODEConfig",
+        "RNNConfig",
+        "RecordingConfig",
+    ),
+    "decoders": ("Decoder",),
+    "errors": ("InputError",),
+    "fitting": ("Fitted", "fit"),
+    "prediction": ("predict",),
+    "saved": ("SavedModel", "load_model"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+__all__ = [
+    "Decoder",
+    "EncoderConfig",
+    "FitConfig",
+    "Fitted",
+    "FlowReadoutConfig",
+    "GRUConfig",
+    "GrowthConfig",
+    "Inferred",
+    "InputError",
+    "LDSConfig",
+    "LatentModel",
+    "LinearReadoutConfig",
+    "MLPReadoutConfig",
+    "ModelConfig",
+    "NODEConfig",
+    "RNNConfig",
+    "RecordingConfig",
+    "SavedModel",
+    "fit",
+    "load_model",
+    "predict",
+    "register",
+]

@@ -13,6 +13,9 @@ from ctd_models_torch.autoencoder import SequentialAutoencoder
 from ctd_models_torch.base import LatentModel
 from ctd_models_torch.batch import View
 from ctd_models_torch.config import (
+    MODELS,
+    TRAININGS,
+    FitConfig,
     FlowReadoutConfig,
     GRUConfig,
     LDSConfig,
@@ -25,12 +28,13 @@ from ctd_models_torch.config import (
 )
 from ctd_models_torch.decoders import Decoder, GRUDecoder, LDSDecoder, NODEDecoder, RNNDecoder
 from ctd_models_torch.encoder import BidirectionalEncoder
+from ctd_models_torch.errors import InputError
 from ctd_models_torch.losses import Gaussian, Poisson
 from ctd_models_torch.readouts import FlowReadout, LinearReadout, MLPReadout, Readout
 from ctd_models_torch.recording import Recording, Statistics
 
 # Settings to what is built of them.
-_DECODERS: dict[type, Callable[..., Decoder]] = {
+DECODERS: dict[type, Callable[..., Decoder]] = {
     LDSConfig: LDSDecoder,
     RNNConfig: RNNDecoder,
     GRUConfig: GRUDecoder,
@@ -88,6 +92,25 @@ class Shape:
         return View(torch.tensor(self.seen_bins), torch.from_numpy(neurons))
 
 
+def register(
+    name: str,
+    config: type[ModelConfig],
+    decoder: Callable[..., Decoder],
+    training: type[FitConfig] = FitConfig,
+) -> None:
+    """Add a sequential autoencoder with a decoder of one's own.
+
+    Args:
+        name: What it is called in files and as ``model=`` on the command line.
+        config: Its settings; fields beyond those of `ModelConfig` go to the decoder by name.
+        decoder: Called with (state_size, input_size, **own settings, generator=).
+        training: Default training settings.
+    """
+    if MODELS.get(name, config) is not config:
+        raise InputError(f"there is a model {name!r} already: choose another name")
+    MODELS[name], TRAININGS[name], DECODERS[config] = config, training, decoder
+
+
 def build_model(
     model: ModelConfig, readout: ReadoutConfig, shape: Shape, statistics: Statistics | None, *, seed: int = 0
 ) -> LatentModel:
@@ -127,7 +150,7 @@ def build_model(
 def build_decoder(model: ModelConfig, input_size: int, random: torch.Generator) -> Decoder:
     """Make the decoder of a model."""
     own = {name: value for name, value in asdict(model).items() if name not in _SHARED}
-    return _DECODERS[type(model)](model.size, input_size, **own, generator=random)
+    return DECODERS[type(model)](model.size, input_size, **own, generator=random)
 
 
 def build_readout(readout: ReadoutConfig, size: int, bias: torch.Tensor, random: torch.Generator) -> Readout:
