@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import r2_score
+
 from ctd_analysis.bootstrap import Bootstrap, Undefined
 from ctd_analysis.r2 import TrialR2
-from sklearn.metrics import r2_score
 
 
 def test_weights_are_resamples_and_seeded():

@@ -28,7 +28,7 @@ class AnalysisCommandConfig(CommandConfig):
     """
 
     truth: str = "???"
-    inference: list[str] = field(default_factory=lambda: ["???"])
+    inference: list[str] = "???"  # pyright: ignore[reportAssignmentType]  (OmegaConf's mark of the required)
     task: str | None = None
     split: str = "test"
     n_resamples: int = 1000
