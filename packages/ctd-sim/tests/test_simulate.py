@@ -212,6 +212,7 @@ def test_everything_of_the_trials_is_carried_over(task, tmp_path):
             assert np.array_equal(file.truth[name][:], source.signals[name][:])
         for column in ("split", "length", "condition", "go_cue"):
             assert np.array_equal(file.tables["trials"][column], source.tables["trials"][column])
+        assert file.tables["trials"].unit("go_cue") == "s"
         assert file.tables["conditions"]["name"].tolist() == ["left", "right"]
         assert file.names("input") == ["bit 0", "bit 1"]
         assert np.array_equal(file.phases["go"], source.phases["go"])

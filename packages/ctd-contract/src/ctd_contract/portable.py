@@ -67,25 +67,36 @@ def read_dynamics(inventory: Inventory, place: str) -> Dynamics | None:
     path = f"{place}dynamics"
     if path not in inventory:
         return None
-    from .dynamics import Probe, make_dynamics
+    from .dynamics import make_dynamics
 
     where, attributes = inventory.at(path), inventory[path].attributes
     parameters = {name: inventory.read(e.path) for name, e in inventory.children(f"{path}/parameters")}
-    arrays = {name: inventory.read(e.path) for name, e in inventory.children(f"{path}/probe")}
     try:
         dynamics = make_dynamics(attributes["kind"], parameters, attributes)
     except (ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
         fix = "write the parameters of this kind, named as the contract names them"
         raise ContractError("CTD402", where, "parameters of its kind", str(error), fix) from error
     if dynamics.kind != "opaque":
-        try:
-            probe = Probe(arrays["state"], arrays.get("input"), arrays["next_state"], arrays.get("mode"))
-        except (ValueError, TypeError, KeyError) as error:
-            fix = "store the writer's own next states with the dynamics"
-            raise ContractError("CTD403", f"{where}/probe", "a probe", str(error), fix) from error
-        _check_probe(dynamics, probe, where)
+        _check_probe(dynamics, read_probe(inventory, place), where)
     _check_sizes(inventory, place, dynamics)
     return dynamics
+
+
+def read_probe(inventory: Inventory, place: str) -> Probe:
+    """The probe of the dynamics at ``<place>dynamics``.
+
+    Raises:
+        ContractError: If there is none, or a damaged one.
+    """
+    from .dynamics import Probe
+
+    path = f"{place}dynamics/probe"
+    arrays = {name: inventory.read(e.path) for name, e in inventory.children(path)}
+    try:
+        return Probe(arrays["state"], arrays.get("input"), arrays["next_state"], arrays.get("mode"))
+    except (ValueError, TypeError, KeyError) as error:
+        fix = "store the writer's own next states with the dynamics"
+        raise ContractError("CTD403", inventory.at(path), "a probe", str(error), fix) from error
 
 
 def _check_probe(dynamics: Dynamics, probe: Probe, where: str) -> None:

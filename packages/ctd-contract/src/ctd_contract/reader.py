@@ -18,7 +18,7 @@ from .report import Report
 from .schema import AXES, SPLITS, TABLES, signal_spec
 
 if TYPE_CHECKING:
-    from .dynamics import Dynamics
+    from .dynamics import Dynamics, Probe
     from .readout import Readout
 
 
@@ -186,6 +186,14 @@ class ContractFile:
         """The true vector field, its probe recomputed; None when there is none."""
         return portable.read_dynamics(self._inventory, "/truth/")
 
+    def probe(self) -> Probe:
+        """The writer's own proof of `dynamics`, to be carried into a derived file."""
+        return portable.read_probe(self._inventory, "/")
+
+    def truth_probe(self) -> Probe:
+        """The writer's own proof of `truth_dynamics`."""
+        return portable.read_probe(self._inventory, "/truth/")
+
     def readout(self) -> Readout | None:
         """The chain from state to rate; None when there is none."""
         return portable.read_readout(self._inventory, "/")
@@ -256,6 +264,10 @@ class Columns(Mapping[str, np.ndarray]):
         if name not in self._loaded:
             self._loaded[name] = self._inventory.read(self._entries[name].path)
         return self._loaded[name]
+
+    def unit(self, name: str) -> str:
+        """Unit of a column, empty for none."""
+        return str(self._entries[name].attributes.get("unit", ""))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

@@ -165,7 +165,8 @@ def _describe(writer: cc.Writer, source: Source, observation: Observation, *, he
         writer.column("trials", "length", source.lengths, unit="bin")
     for table, columns in source.columns.items():
         for name, column in columns.items():
-            writer.column(table, name, column)
+            unit = source.column_units.get(f"{table}/{name}", "")
+            writer.column(table, name, column, unit=unit)
     for name, phase in source.phases.items():
         writer.phase(name, phase)
     held_out = np.arange(len(observation.mean)) >= held_in

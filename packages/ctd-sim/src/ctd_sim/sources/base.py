@@ -33,6 +33,7 @@ class Source:
         units: Unit of each signal that has one of its own.
         axes: Ids of the axes `state`, `input`, `behavior`, `condition` and `region`, as far as there are any.
         columns: Columns of the tables, by table and name; `trials/split` and `trials/length` apart.
+        column_units: Unit of each column that has one, by `table/name`.
         phases: (trial, 2) first bin and the bin after the last, -1 where a trial has none.
         dynamics: What moves the states; None where it has no portable form.
         probe: Its proof, from whoever made the dynamics.
@@ -51,6 +52,7 @@ class Source:
     units: Mapping[str, str] = field(default_factory=dict)
     axes: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     columns: Mapping[str, Mapping[str, NDArray]] = field(default_factory=dict)
+    column_units: Mapping[str, str] = field(default_factory=dict)
     phases: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
     dynamics: Dynamics | None = None
     probe: Probe | None = None

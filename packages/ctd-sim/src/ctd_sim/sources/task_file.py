@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ctd_contract as cc
-from ctd_contract.dynamics import Probe
 from ctd_sim.sources.base import Source
 
 CARRIED = ("states", "initial_state", "inputs", "inputs_clean", "perturbations", "behavior")
@@ -47,9 +46,10 @@ def task_source(file: cc.ContractFile) -> Source:
         units={name: file.signals[name].unit for name in signals if file.signals[name].unit},
         axes={axis: file.axis(axis) for axis in CARRIED_AXES if axis in file.sizes},
         columns=_columns(file),
+        column_units=_column_units(file),
         phases=dict(file.phases),
         dynamics=dynamics,
-        probe=None if dynamics is None or dynamics.kind == "opaque" else _probe(file),
+        probe=None if dynamics is None or dynamics.kind == "opaque" else file.probe(),
         parents=(file.parent("task"),),
     )
 
@@ -62,8 +62,10 @@ def _columns(file: cc.ContractFile) -> dict[str, dict[str, NDArray]]:
     return tables
 
 
-def _probe(file: cc.ContractFile) -> Probe:
-    state, inputs, following = (
-        file.read(f"/dynamics/probe/{name}") for name in ("state", "input", "next_state")
-    )
-    return Probe(state, inputs, following)
+def _column_units(file: cc.ContractFile) -> dict[str, str]:
+    return {
+        f"{table}/{name}": columns.unit(name)
+        for table, columns in file.tables.items()
+        for name in columns
+        if columns.unit(name)
+    }
