@@ -12,7 +12,7 @@ from . import digest, hdf5, portable
 from .errors import ContractError
 from .inventory import Entry, Inventory, damaged
 from .report import Report
-from .schema import SPLIT_SCHEME, SPLITS, TABLES, signal_spec
+from .schema import AXES, SPLIT_SCHEME, SPLITS, TABLES, signal_spec
 
 BLOCK_BYTES = 8 * 1024 * 1024
 TIME_TOLERANCE = 1e-6
@@ -76,9 +76,9 @@ class _Content:
             return self._column
         if folder == "phases":
             return self._phase
-        if folder == "time" and not name:
+        if folder == "time":
             return self._time
-        return self._ids if not name else self._finite
+        return self._ids if folder in AXES else self._finite if name else None
 
     def _error(self, code: str, entry: Entry, expected: str, got: str, fix: str) -> bool:
         self.report.error(code, entry.path, expected, got, fix)

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 UNSEALED = frozenset({"ctd_id", "ctd_digest", "ctd_complete"})
 OUTSIDE = "/provenance"
 
@@ -19,6 +21,11 @@ def line(path: str, dtype: str, shape: tuple[int, ...], content: str, attributes
     if path == "/":
         attributes = {name: value for name, value in attributes.items() if name not in UNSEALED}
     return json.dumps([path, dtype, list(shape), content, attributes], sort_keys=True, ensure_ascii=False)
+
+
+def sha256(array: np.ndarray) -> str:
+    """SHA-256 of an array's bytes in C order, as hexadecimal digits."""
+    return hashlib.sha256(np.ascontiguousarray(array).data if array.size else b"").hexdigest()
 
 
 def seal(lines: Iterable[str]) -> str:

@@ -30,7 +30,7 @@ class Finding:
 
     def __str__(self) -> str:
         return (
-            f"{self.code} {self.severity:<7}{self.path}\n"
+            f"{self.code} {self.severity:<6} {self.path}\n"
             f"  expected {self.expected}, got {self.got}\n"
             f"  fix: {self.fix}"
         )

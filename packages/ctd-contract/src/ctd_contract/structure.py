@@ -102,6 +102,7 @@ class _Structure:
         self.report = report
         self.kind: str = inventory["/"].attributes["ctd_kind"]
         self.sizes: dict[str, int] = {}
+        self.absent: set[str] = set()
 
     # --- axes
 
@@ -111,9 +112,7 @@ class _Structure:
             entry = self.inventory.dataset(path)
             if entry is None:
                 if self.kind in axis.required:
-                    self.report.error(
-                        "CTD201", path, f"the axis {axis.name} of kind {self.kind}", "none", f"write {path}"
-                    )
+                    self.no_axis(axis.name, f"kind {self.kind}")
                 continue
             if len(entry.shape) != 1 or entry.dtype.str != axis.dtype:
                 got = f"{entry.dtype.str} {entry.shape}"
@@ -125,6 +124,12 @@ class _Structure:
             if axis.unit:
                 self.unit(path, entry, axis.unit)
         self.bin_width()
+
+    def no_axis(self, axis: str, owner: str) -> None:
+        """Report a missing axis, once however many arrays need it."""
+        if axis not in self.absent:
+            self.absent.add(axis)
+            self.report.error("CTD201", f"/{axis}", f"the axis {axis} of {owner}", "none", f"write /{axis}")
 
     def bin_width(self) -> None:
         entry = self.inventory.dataset("/time")
@@ -233,6 +238,7 @@ class _Structure:
                 if not allowed:
                     expected = f"no {name} in {folder} of kind {self.kind}"
                     self.report.error("CTD207", entry.path, expected, "one", "leave it out")
+                    continue
                 self.array(entry, spec.axes, spec.dtypes)
                 self.unit(entry.path, entry, spec.unit)
         self.observations()
