@@ -11,8 +11,7 @@ from ctd_tasks.tasks import TASKS, FlipFlop, Rollout, Score, Task, Trials
 
 __version__ = version("ctd-tasks")
 
-for _name in TASKS:
-    register(_name)
+register(FlipFlop)
 
 __all__ = [
     "TASKS",

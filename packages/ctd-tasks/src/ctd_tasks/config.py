@@ -18,7 +18,7 @@ class TaskTrainingConfig(TrainingConfig):
         n_train: training trials, drawn once.
         n_valid: validation trials, from a stream of their own.
         batch_size: trials in a step.
-        final_learning_rate: where a half cosine over all epochs takes the learning rate; null keeps it constant.
+        final_learning_rate: where half a cosine over all epochs takes the learning rate; null: constant.
         figure_interval: epochs between figures of trials and of the state space; null for none in training.
     """
 

@@ -17,9 +17,9 @@ OUTPUT_BOUND = 10.0
 class TaskEnvironment(gymnasium.Env):
     """A task, bin by bin: the observation is the bin's input, the action the network's output in that bin.
 
-    Episode k after `reset(seed=s)` is trial k of `task.generate(..., seed=s, stream="environment")`. The reward
-    of a bin is minus its part of the loss; an episode terminates after its last bin, where the observation is
-    zero. `info` holds `target` and `mask` of the bin that is observed.
+    Episode k after `reset(seed=s)` is trial k of `task.generate(..., seed=s, stream="environment")`. The
+    reward of a bin is minus its part of the loss; an episode terminates after its last bin, where the
+    observation is zero. `info` holds `target` and `mask` of the bin that is observed.
 
     Args:
         task: a task, or the name of one in `TASKS`.
@@ -40,7 +40,8 @@ class TaskEnvironment(gymnasium.Env):
         self._seed: int | None = None
         self._episode = 0
         self._time = 0
-        self._block: tuple[int, int, Trials] | None = None
+        self._block: Trials | None = None
+        self._block_key = (0, 0)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
         """Begin the next trial; with a seed, the first trial of that seed."""
@@ -51,12 +52,12 @@ class TaskEnvironment(gymnasium.Env):
             self._episode = 0
         else:
             self._episode += 1
-        self._trial = self._next_trial()
+        self._trial = self._next_trial(self._seed)
         self._time = 0
         return self._observe()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
-        """Take the output of the bin that was observed last; return the next bin's input and this bin's reward."""
+        """Take the output of the bin observed last; return the next bin's input and this bin's reward."""
         if self._time >= self._length:
             raise RuntimeError("the trial has ended: call reset() before the next step")
         reward = self.task.reward(np.asarray(action), self._trial, self._time)
@@ -69,11 +70,12 @@ class TaskEnvironment(gymnasium.Env):
         length = self._trial.length
         return self.task.n_time if length is None else int(length[0])
 
-    def _next_trial(self) -> Trials:
-        seed, (index, row) = self._seed, divmod(self._episode, BLOCK_TRIALS)
-        if self._block is None or self._block[:2] != (seed, index):
-            self._block = (seed, index, self.task.block(index, seed=seed, stream="environment"))
-        return self._block[2][row : row + 1]
+    def _next_trial(self, seed: int) -> Trials:
+        index, row = divmod(self._episode, BLOCK_TRIALS)
+        if self._block is None or self._block_key != (seed, index):
+            self._block_key = (seed, index)
+            self._block = self.task.block(index, seed=seed, stream="environment")
+        return self._block[row : row + 1]
 
     def _observe(self) -> tuple[np.ndarray, dict]:
         trial, time = self._trial, self._time
@@ -91,9 +93,13 @@ def environment_id(name: str) -> str:
     return f"ctd/{name.title().replace('_', '')}-v0"
 
 
-def register(name: str) -> None:
-    """Make the task of that name in `TASKS` known to `gymnasium.make`."""
-    gymnasium.register(environment_id(name), "ctd_tasks.environment:TaskEnvironment", kwargs={"task": name})
+def register(task: type[Task]) -> None:
+    """Add a task to `TASKS`, so that the command knows it, and make it known to `gymnasium.make`."""
+    if TASKS.setdefault(task.name, task) is not task:
+        raise ValueError(f"another task is called {task.name!r}: {TASKS[task.name].__qualname__}")
+    gymnasium.register(
+        environment_id(task.name), "ctd_tasks.environment:TaskEnvironment", kwargs={"task": task.name}
+    )
 
 
 def _copy(array: np.ndarray, time: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Figures of trials and of the state space, during and after training. The one module that needs matplotlib."""
+"""Figures of trials and of the state space. The one module that needs matplotlib."""
 
 from __future__ import annotations
 

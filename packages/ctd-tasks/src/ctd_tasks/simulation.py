@@ -72,7 +72,7 @@ def write_task(
         name=name or task.name,
         producer=f"ctd-tasks {version('ctd-tasks')}",
         trial=config.n_trials,
-        time=task.n_time,
+        time=task.bin_width_s * np.arange(task.n_time),
         bin_width_s=task.bin_width_s,
         config=provenance,
         seed=seed,

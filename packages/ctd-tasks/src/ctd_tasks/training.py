@@ -81,6 +81,7 @@ def train(
     Returns:
         Where the checkpoints are, the best success, and why training ended.
     """
+    config.check()
     batches = {}
     for stream, count in (("train", config.n_train), ("valid", config.n_valid)):
         tensors = task.generate(count, seed=seed, stream=stream).map(torch.from_numpy).flat()

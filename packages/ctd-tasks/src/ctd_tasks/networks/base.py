@@ -1,4 +1,4 @@
-"""What all networks share: initial state, process noise, readout, penalty, and the export of their dynamics."""
+"""What all networks share: initial state, process noise, readout, penalty, export of the dynamics."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ class NODE(Network):
         self.delta = config.delta
         widths = [config.units + n_inputs, *[config.hidden] * (config.layers - 1), config.units]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for width, following in zip(widths[:-1], widths[1:], strict=True):
+        for width, following in pairwise(widths):
             bound = 1 / math.sqrt(width)
             self.weights.append(uniform((following, width), bound, generator))
             self.biases.append(uniform((following,), bound, generator))

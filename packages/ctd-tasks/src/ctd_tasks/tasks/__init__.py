@@ -1,10 +1,11 @@
-"""Tasks: what networks are trained on. `TASKS` maps a task's name to its class."""
+"""Tasks: what networks are trained on. `TASKS` maps a registered task's name to its class."""
 
 from ctd_tasks.tasks.base import BLOCK_TRIALS, STREAMS, Rollout, Score, Task, stream_generator
 from ctd_tasks.tasks.flip_flop import FlipFlop
 from ctd_tasks.tasks.trials import Trials
 
-TASKS: dict[str, type[Task]] = {FlipFlop.name: FlipFlop}
+# Filled by `ctd_tasks.register`.
+TASKS: dict[str, type[Task]] = {}
 
 __all__ = [
     "BLOCK_TRIALS",

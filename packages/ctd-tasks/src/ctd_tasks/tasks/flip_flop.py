@@ -32,7 +32,7 @@ class FlipFlopDraws(NamedTuple):
 
 @dataclass
 class FlipFlop(Task):
-    """N bits, each set by a pulse of +1 and reset by one of -1 on a channel of its own (Sussillo & Barak 2013).
+    """N bits, each set by a pulse of +1 and reset by one of -1 on its own channel (Sussillo & Barak 2013).
 
     Attributes:
         n_bits: number of bits.
@@ -44,8 +44,8 @@ class FlipFlop(Task):
         quiet_bins: first bins without pulses.
         ignored_bins: first bins that the mask leaves out.
         average: "published" divides the loss by all elements, masked ones too; "counted" by unmasked ones.
-        stimulation_probability: fraction of trials in which a constant of U(0.5, 1.5) is added to the input of
-            one random bit in the middle half of the trial. The bit's target still follows its pulses.
+        stimulation_probability: fraction of trials in which a constant of U(0.5, 1.5) is added to the input
+            of one random bit in the middle half of the trial. The bit's target still follows its pulses.
         simulation_stimulation_probability: the same in the simulation set; None for the value in training.
     """
 
@@ -151,16 +151,18 @@ class FlipFlop(Task):
         return terms
 
     def success(self, rollout: Rollout, trials: Trials) -> Score:
-        """Count the bins and bits outside transition windows whose output is on the right side of 0.5."""
-        counted = trials.mask > 0
+        """Count the bins and bits outside transition windows whose output is on the right side of 0.5.
+
+        The window is the bin of a change and those that the mask leaves out after it: within the change's
+        own bin the loss already asks for the new value, but nothing says how soon a network must give it.
+        """
+        counted = (trials.mask > 0) & ~_changes(trials.targets > 0.5)
         right = ((rollout.outputs > 0.5) == (trials.targets > 0.5)) & counted
         return Score(right.sum(axis=(1, 2)), counted.sum(axis=(1, 2)))
 
     def _mask(self, targets: np.ndarray) -> np.ndarray:
         """Weights of the loss (Sussillo & Barak's task as the benchmark CtDB scores it)."""
-        unchanged = np.ones(targets.shape, bool)
-        np.equal(targets[:, 1:], targets[:, :-1], out=unchanged[:, 1:])
-        unchanged[:, 0] = ~targets[:, 0]
+        unchanged = ~_changes(targets)
         scored = np.ones(targets.shape, bool)
         scored[:, : self.ignored_bins] = False
         for lag in range(1, min(self.transition_blind, self.n_time - 1) + 1):
@@ -184,8 +186,15 @@ class FlipFlop(Task):
         return {"phases": {"stimulation": phase}, "columns": columns, "condition": condition}
 
 
+def _changes(targets: np.ndarray) -> np.ndarray:
+    """Return (trial, time, bit) whether a bit differs from the bin before; before the first all are 0."""
+    changed = targets.copy()
+    np.not_equal(targets[:, 1:], targets[:, :-1], out=changed[:, 1:])
+    return changed
+
+
 def last_pulse(pulses: np.ndarray) -> np.ndarray:
-    """Return (trial, time, bit) whether the latest pulse up to and in each bin was +1; false before the first.
+    """Return (trial, time, bit) whether the latest pulse up to each bin was +1; false before the first.
 
     Args:
         pulses: (trial, time, bit) of -1, 0 and 1, int8.
