@@ -92,7 +92,7 @@ def fit(
     kind = {settings: name for name, settings in MODELS.items()}[type(model)]
     with cc.open(recording) as file:
         data = Recording(file, reading)
-        module, shape = _prepare(data, model, readout, training, seed)
+        module, shape = prepare(data, model, readout, training, seed)
         trained = _train(module, data, folder, training, seed, resume)
         described = dict(config) if config is not None else _describe(kind, model, readout, reading, training)
         saved = SavedModel(module.model, kind, shape, described, seed)
@@ -111,9 +111,10 @@ def fit(
     return Fitted(saved, trained, folder / RESULT)
 
 
-def _prepare(
+def prepare(
     data: Recording, model: ModelConfig, readout: ReadoutConfig, training: FitConfig, seed: int
 ) -> tuple[ModelTraining, Shape]:
+    """Make a model for a recording, ready to be trained; its readout starts at the mean rates."""
     shape = Shape.of(data, model.encoder.window)
     try:
         built = build_model(model, readout, shape, data.statistics(data.rows("train")), seed=seed)
