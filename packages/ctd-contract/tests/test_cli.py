@@ -61,6 +61,14 @@ def test_findings_as_json(tmp_path, recording, capsys):
     assert (finding["code"], finding["severity"]) == ("CTD304", "error")
 
 
+def test_a_wrong_parent_is_an_error(tmp_path, recording, capsys):
+    other = make_recording(tmp_path / "other.h5")
+    inference = make_inference(tmp_path / "inference.h5", recording)
+    assert main(["validate", str(inference), "--parent", str(recording)]) == 0
+    assert main(["validate", str(inference), "--parent", str(other)]) == 1
+    assert "CTD506" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("command", ["validate", "inspect", "convert"])
 @pytest.mark.parametrize("content", [None, b"", b"not HDF5" * 100, "half"])
 def test_unreadable_files_exit_2(tmp_path, recording, command, content, capsys):

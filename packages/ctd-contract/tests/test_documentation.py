@@ -1,8 +1,11 @@
 """The page of the contract says what the code does, and its examples run."""
 
+import hashlib
+import json
 import re
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from ctd_contract.codes import CODES
 from ctd_contract.convert import READERS
 from ctd_contract.dynamics import DYNAMICS_KINDS, NONLINEARITIES
 from ctd_contract.schema import AXES, COLUMNS, KINDS, SIGNALS, TEXT
+from ctd_contract.testing import make_recording
 from ctd_contract.validation import validate
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -81,3 +85,33 @@ def test_examples_run(tmp_path, monkeypatch, text, count):
     written = sorted(path.name for path in tmp_path.iterdir())
     assert {"inference.h5", "recording.h5"} <= set(written)
     assert [finding for name in written for finding in validate(name)] == []
+
+
+def test_the_digest_follows_from_the_text_alone(tmp_path):
+    """As the page describes it, with h5py, json and hashlib."""
+    path = make_recording(tmp_path / "recording.h5", lengths=True)
+    managed = {"CLASS", "NAME", "REFERENCE_LIST", "DIMENSION_LIST", "DIMENSION_LABELS"}
+    lines = []
+
+    def plain(value):
+        if isinstance(value, bytes):
+            return value.decode()
+        return [plain(v) for v in value.tolist()] if isinstance(value, np.ndarray) else value.item()
+
+    def add(name, item):
+        attributes = {k: plain(v) for k, v in item.attrs.items() if k not in managed}
+        if name == "":
+            attributes = {
+                k: v for k, v in attributes.items() if k not in {"ctd_id", "ctd_digest", "ctd_complete"}
+            }
+        described = ["", [], ""]
+        if isinstance(item, h5py.Dataset):
+            described = [item.dtype.str, list(item.shape), hashlib.sha256(item[()].tobytes()).hexdigest()]
+        if name.split("/")[0] != "provenance":
+            lines.append(json.dumps([f"/{name}", *described, attributes], sort_keys=True, ensure_ascii=False))
+
+    with h5py.File(path) as file:
+        add("", file)
+        file.visititems(add)
+        digest = file.attrs["ctd_digest"].decode()
+    assert hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest() == digest

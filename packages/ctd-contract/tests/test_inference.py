@@ -65,13 +65,18 @@ def test_results_come_back_with_the_tables_of_the_recording(tmp_path, recording)
 def test_a_part_of_the_trials_in_another_order(tmp_path, recording):
     ids = np.array([117, 103, 110])
     given = results(3)
-    cc.write_inference(tmp_path / "fit.h5", recording, model="mine", trial=ids, **given)
+    dynamics, probe = model()
+    cc.write_inference(
+        tmp_path / "fit.h5", recording, model="mine", trial=ids, dynamics=dynamics, probe=probe, **given
+    )
     with cc.open(recording) as source, cc.open(tmp_path / "fit.h5") as file:
         np.testing.assert_array_equal(file.axis("trial"), ids)
         rows, others = cc.align(file, source)
         np.testing.assert_array_equal(others, [17, 3, 10])
         split = source.tables["trials"]["split"]
         np.testing.assert_array_equal(file.tables["trials"]["split"][rows], split[others])
+        inputs = source.signals["inputs"][:]
+        np.testing.assert_array_equal(file.signals["inputs"][:][rows], inputs[others])
 
 
 def test_padding_is_zeroed(tmp_path):
@@ -118,6 +123,7 @@ def layers(n_neurons, n_states):
         ({"rates": np.ones((20, 30, 6))}, "CTD203", r"neuron=8\), got \(20, 30, 6\)"),
         ({"factors": np.ones((20, 30))}, "CTD203", r"\(trial=20, time=30, factor\), got \(20, 30\)"),
         ({"initial_state": np.ones((20, 4))}, "CTD203", r"\(trial=20, state=3\), got \(20, 4\)"),
+        ({"states": np.full((20, 30, 3), np.nan)}, "CTD303", "got 1800 that aren't"),
         ({"rate": np.ones((20, 30, 8))}, "CTD208", "did you mean rates"),
         ({"spikes": np.ones((20, 30, 8))}, "CTD207", "spikes"),
         ({"trial": [100, 7]}, "CTD606", "1 that aren't: 7"),

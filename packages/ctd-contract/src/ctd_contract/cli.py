@@ -74,6 +74,14 @@ def _add_validate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--level", choices=LEVELS, default="full", help="structure reads no arrays; full (default) reads all"
     )
+    parser.add_argument(
+        "--parent",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a file that FILE should have been made from",
+    )
     parser.add_argument("--json", action="store_true", help="findings as JSON, for machines")
     parser.set_defaults(run=_validate)
 
@@ -118,7 +126,8 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
-    found = {str(path): validate(path, level=arguments.level) for path in arguments.paths}
+    options = {"level": arguments.level, "parents": arguments.parent}
+    found = {str(path): validate(path, **options) for path in arguments.paths}
     if arguments.json:
         listed = [{"path": p, "findings": [asdict(finding) for finding in f]} for p, f in found.items()]
         _say(sys.stdout, json.dumps(listed, indent=2))

@@ -144,6 +144,7 @@ def _check(
         spec = signal_spec(key)
         if spec is not None:
             _check_axes(f"{file}:/signals/{key}", array.shape, spec.axes, sizes)
+            _check_finite(f"{file}:/signals/{key}", array)
     if dynamics is not None:
         _check_dynamics(f"{file}:/dynamics", arrays, dynamics)
     if readout is not None and readout.layers:
@@ -164,6 +165,14 @@ def _check_axes(where: str, shape: Sequence[int], axes: Sequence[str], sizes: di
         expected = ", ".join(f"{axis}={sizes[axis]}" if axis in sizes else axis for axis in axes)
         fix = "give every trial of the recording, or trial= with the ids of those given"
         raise ContractError("CTD203", where, f"axes ({expected})", str(tuple(shape)), fix)
+
+
+def _check_finite(where: str, array: np.ndarray) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        got = f"{np.count_nonzero(~np.isfinite(array))} that aren't"
+        raise ContractError(
+            "CTD303", where, "finite values", got, "leave out the trials that failed, with trial="
+        )
 
 
 def _check_dynamics(where: str, arrays: Mapping[str, np.ndarray], dynamics: Dynamics) -> None:

@@ -175,7 +175,11 @@ def split_key_names(names: Iterable[str]) -> set[str]:
 
 
 def _numbers(item: object) -> np.ndarray:
-    return np.asarray(item[()]) if isinstance(item, h5py.Dataset) else np.asarray(None)
+    """Return what a dataset holds; an object array, which no check lets pass, for anything else."""
+    try:
+        return np.asarray(item[()] if isinstance(item, h5py.Dataset) else None)
+    except (ValueError, TypeError):  # a type that NumPy doesn't have
+        return np.asarray(None)
 
 
 def _warn(message: str) -> None:
