@@ -133,16 +133,14 @@ class Browser:
 
     def capture(self, clip: dict) -> bytes:
         """A part of the page as a PNG, in CSS pixels."""
-        return base64.b64decode(
-            self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)["data"]
-        )
+        clip = {**clip, "scale": 1}
+        taken = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
+        return base64.b64decode(taken["data"])
 
     def screenshot(self, path: Path):
         """Save the whole page as a PNG."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        path.write_bytes(
-            self.capture({"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1})
-        )
+        path.write_bytes(self.capture({"x": 0, "y": 0, "width": size["width"], "height": size["height"]}))
 
     def complaints(self) -> list[str]:
         """Errors and warnings of scripts, console and content policy since the page was opened."""
