@@ -2,7 +2,7 @@
 
 Ours (the defaults of model=gru, fast kernels) against the published recipe in the plain implementation: a
 module call per bin in the decoder, torch's own bidirectional GRU as encoder. Looking at the rate R² is not
-timed, the validation loss of both sides is. The slow side is given up after `--limit` seconds, and the ratio is
+timed, the validation loss of both sides is. The slow side is given up after `--limit` seconds; the ratio is
 then a lower bound. It may take a quarter of an hour, so it is outside CI:
 
     python benchmarks/time_to_score.py --limit 900
