@@ -7,6 +7,7 @@ file can't hold.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Iterator
@@ -239,8 +240,9 @@ class _Walk:
         """
         found = set()
         for reference, dimension in scale.attrs["REFERENCE_LIST"]:
-            target = scale.file[reference]
-            found.add((str(target.name), int(dimension)))
+            # A reference to something that was deleted attaches nothing.
+            with contextlib.suppress(*_HDF5_ERRORS):
+                found.add((str(scale.file[reference].name), int(dimension)))
         return found
 
     def storage(self, path: str, dataset: h5py.Dataset) -> bool:
@@ -268,8 +270,7 @@ class _Walk:
         chunks = dataset.chunks or (1,)
         count = math.prod(-(-size // chunk) for size, chunk in zip(dataset.shape, chunks, strict=True))
         chunk_bytes = math.prod(chunks) * dataset.dtype.itemsize
-        declared = count * chunk_bytes // (1 if compressed else LARGEST_RATIO)
-        self.bytes_left -= max(declared, 0)
+        self.bytes_left -= count * chunk_bytes * (1 if compressed else LARGEST_RATIO)
         if self.bytes_left < 0 or (count == 0 and chunk_bytes > 2**32):
             got = f"{dataset.shape} {dataset.dtype} in chunks {chunks}"
             self.report.error("CTD113", path, "arrays that this file can hold", got, _REWRITE)
