@@ -1,9 +1,13 @@
 """Gated recurrent units over whole sequences."""
 
+from functools import partial
+
 from torch import Tensor
 
 from ctd_contract.torch.sequences.arguments import BACKENDS, at, choose, count_bins, unroll
 from ctd_contract.torch.sequences.cells import gru_cell
+from ctd_contract.torch.sequences.gru_kernel import GRUAfter, GRUBefore
+from ctd_contract.torch.sequences.scan import Recurrence, scan
 
 
 def gru(
@@ -45,6 +49,10 @@ def gru(
     choose("reset", reset, ("after", "before"))
     choose("backend", backend, BACKENDS)
     parameters = (weight_input, weight_state, bias_input, bias_state)
+    if backend == "fast":
+        kind = GRUAfter if reset == "after" else GRUBefore
+        make = partial(kind, clip=clip, noisy=noise is not None)
+        return scan(Recurrence(make, inputs, initial_state, noise, parameters, bins))[0]
 
     def step(state: Tensor, index: int) -> Tensor:
         new = gru_cell(at(inputs, index), state, *parameters, reset=reset, clip=clip)
