@@ -5,7 +5,7 @@ from toys import digest_of
 
 import ctd_contract as cc
 from ctd_contract.testing import make_recording, make_task
-from ctd_models_torch.cli import COMMAND
+from ctd_models_torch.cli import COMMAND, name_result
 from ctd_models_torch.config import MODELS
 from ctd_models_torch.presets import PRESETS
 
@@ -33,13 +33,19 @@ def test_fit_then_predict(recording, tmp_path):
         assert file.provenance.config["model"]["name"] == "lds"
         assert file.provenance.seed == 3
         assert "out" not in file.provenance.config
-    assert (
-        COMMAND.invoke(
-            ["predict=fit", f"data={recording}", "out=new", "training.accelerator=cpu", "threads=1"]
-        )
-        == 0
-    )
+    new = [name_result("predict=fit"), f"data={recording}", "out=new", "training.accelerator=cpu"]
+    assert COMMAND.invoke(new) == 0
     assert digest_of("new/inference.h5") == digest_of("fit/inference.h5")
+
+
+def test_prediction_of_a_model_that_was_fitted_anew_is_another_run(recording, capsys):
+    """The folder's name alone must not decide that a prediction is already there."""
+    predict = [name_result("predict=fit"), f"data={recording}", "training.accelerator=cpu"]
+    for seed in (0, 1):
+        arguments = [f"data={recording}", "out=fit", f"seed={seed}", "overwrite=true", *SMALL]
+        assert COMMAND.invoke(arguments) == 0
+        assert COMMAND.invoke(predict) == 0
+    assert "already done" not in capsys.readouterr().err
 
 
 def test_a_finished_run_is_left_alone(recording, tmp_path, capsys):
@@ -83,7 +89,7 @@ def test_presets_are_valid_and_give_way_to_the_user(preset, capsys):
         (["training.max_epochs=many"], "max_epochs"),
         (["training.batch_size=0"], "batch_size is at least 1, got 0"),
         (["recording.inputs=input"], "did you mean inputs?"),
-        (["predict=nowhere"], "there is no fitted model in nowhere"),
+        ([name_result("predict=nowhere")], "there is no file nowhere/inference.h5"),
         (["readout=flow", "model.size=9"], "at most 8 states, got 9"),
     ],
 )
@@ -109,6 +115,6 @@ def test_missing_and_wrong_files(tmp_path, capsys):
 def test_a_mismatched_recording_is_refused_and_nothing_is_written(recording, tmp_path, capsys):
     assert COMMAND.invoke([f"data={recording}", "out=fit", *SMALL]) == 0
     make_recording(tmp_path / "other.h5", n_neurons=9)
-    assert COMMAND.invoke(["predict=fit", "data=other.h5", "out=new"]) == 2
+    assert COMMAND.invoke([name_result("predict=fit"), "data=other.h5", "out=new"]) == 2
     assert "number of neurons: expected 8, got 9" in capsys.readouterr().err
     assert not (tmp_path / "new/inference.h5").exists()

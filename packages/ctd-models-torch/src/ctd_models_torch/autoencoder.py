@@ -13,6 +13,7 @@ from ctd_models_torch.batch import Batch, View
 from ctd_models_torch.coordinated_dropout import coordinated_dropout, dropout
 from ctd_models_torch.decoders import Decoder
 from ctd_models_torch.encoder import BidirectionalEncoder
+from ctd_models_torch.initial_weights import uniform
 from ctd_models_torch.losses import Observation, Poisson, masked_mean
 from ctd_models_torch.readouts import Readout
 
@@ -56,11 +57,8 @@ class SequentialAutoencoder(LatentModel):
         self.coordinated_dropout = coordinated_dropout
         self.register_buffer("center", center)
         self.register_buffer("scale", scale)
-        bound = encoder.code_size**-0.5
-        weight = torch.empty(decoder.state_size, encoder.code_size).uniform_(
-            -bound, bound, generator=generator
-        )
-        self.initial_weight = nn.Parameter(weight)
+        shape = (decoder.state_size, encoder.code_size)
+        self.initial_weight = nn.Parameter(uniform(shape, encoder.code_size, generator))
         self.initial_bias = nn.Parameter(torch.zeros(decoder.state_size))
 
     def infer(self, batch: Batch) -> Inferred:

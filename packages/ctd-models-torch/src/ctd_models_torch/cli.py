@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctd_contract.command import Command, CommandConfig, UserError
@@ -31,7 +33,8 @@ class ModelsConfig(CommandConfig):
 
     Attributes:
         data: The recording.
-        predict: Folder of a finished run whose model is applied to `data`; nothing is trained then.
+        predict: Folder of a finished run, or its inference file: that run's model is applied to `data`, and
+            nothing is trained.
         model: The model.
         readout: Its readout.
         recording: How the recording is read.
@@ -54,7 +57,7 @@ def run(config: ModelsConfig, job: Run) -> None:
     try:
         if config.predict is not None:
             predict(
-                config.predict,
+                Path(config.predict).parent,
                 config.data,
                 job.result,
                 memory_mb=config.recording.memory_mb,
@@ -89,11 +92,18 @@ COMMAND = Command(
     example="ctd-models-torch model=gru data=recording.h5",
     groups={"model": MODELS, "readout": READOUTS, "training": TRAININGS},
     choices={"model": "gru", "readout": "linear", "training": "${model}"},
-    files=("data",),
+    files=("data", "predict"),
     presets=PRESETS,
 )
 
 
 def main() -> None:
     """Run the command."""
-    COMMAND.main()
+    COMMAND.main([name_result(argument) for argument in sys.argv[1:]])
+
+
+def name_result(argument: str) -> str:
+    """Name the file of a run's folder: its digest, not the folder's name, tells which model it is."""
+    key, _, value = argument.partition("=")
+    is_folder = key == "predict" and Path(value).suffix != ".h5"
+    return f"predict={Path(value) / COMMAND.result}" if is_folder and value else argument

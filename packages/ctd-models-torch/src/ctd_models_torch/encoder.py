@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from ctd_contract.torch.sequences import bidirectional_gru
+from ctd_models_torch.initial_weights import uniform
 
 DIRECTIONS = ("forward", "backward")
 PARAMETERS = ("weight_input", "weight_state", "bias_input", "bias_state")
@@ -23,20 +22,18 @@ class BidirectionalEncoder(nn.Module):
 
     Attributes:
         code_size: Length of the code, 2 * size.
-        backend: ``"fast"`` or ``"plain"``, as in `Decoder`; ``"torch"`` is torch's own module, the published
-            systems' encoder.
+        backend: ``"fast"`` or ``"plain"``, as in `Decoder`.
     """
 
     def __init__(self, input_size: int, size: int, *, generator: torch.Generator) -> None:
         super().__init__()
         self.size, self.code_size = size, 2 * size
         self.backend = "fast"
-        bound = 1.0 / math.sqrt(size)
         shapes = ((3 * size, input_size), (3 * size, size), (3 * size,), (3 * size,))
         for direction in DIRECTIONS:
             for name, shape in zip(PARAMETERS, shapes, strict=True):
-                value = torch.empty(shape).uniform_(-bound, bound, generator=generator)
-                self.register_parameter(f"{direction}_{name}", nn.Parameter(value))
+                value = nn.Parameter(uniform(shape, size, generator))
+                self.register_parameter(f"{direction}_{name}", value)
 
     def forward(self, seen: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Encode trials.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from ctd_contract.dynamics import GRU, Dynamics
 from ctd_contract.torch.sequences import gru
 from ctd_models_torch.decoders.base import Decoder, array
+from ctd_models_torch.initial_weights import uniform
 
 
 class GRUDecoder(Decoder):
@@ -27,15 +27,10 @@ class GRUDecoder(Decoder):
         self, state_size: int, input_size: int, *, memory: float = 0.0, generator: torch.Generator
     ) -> None:
         super().__init__(state_size, input_size)
-        bound = 1.0 / math.sqrt(state_size)
-
-        def uniform(*shape: int) -> nn.Parameter:
-            return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
-
-        self.weight_input = uniform(3 * state_size, input_size)
-        self.weight_state = uniform(3 * state_size, state_size)
-        self.bias_input = uniform(3 * state_size)
-        self.bias_state = uniform(3 * state_size)
+        gates = 3 * state_size
+        shapes = ((gates, input_size), (gates, state_size), (gates,), (gates,))
+        drawn = (nn.Parameter(uniform(shape, state_size, generator)) for shape in shapes)
+        self.weight_input, self.weight_state, self.bias_input, self.bias_state = drawn
         with torch.no_grad():
             self.bias_state[state_size : 2 * state_size] += memory
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from ctd_contract.dynamics import Affine, Dynamics
 from ctd_contract.torch.sequences import affine
 from ctd_models_torch.decoders.base import Decoder, array
+from ctd_models_torch.initial_weights import uniform
 
 
 class LDSDecoder(Decoder):
@@ -27,14 +27,10 @@ class LDSDecoder(Decoder):
         self, state_size: int, input_size: int, *, memory: float = 0.0, generator: torch.Generator
     ) -> None:
         super().__init__(state_size, input_size)
-        bound = 1.0 / math.sqrt(state_size)
-
-        def uniform(*shape: int) -> Tensor:
-            return torch.empty(shape).uniform_(-bound, bound, generator=generator)
-
-        transition = memory * torch.eye(state_size) + (1.0 - memory) * uniform(state_size, state_size)
-        self.A = nn.Parameter(transition)
-        self.B = nn.Parameter(uniform(state_size, input_size))
+        shapes = ((state_size, state_size), (state_size, input_size))
+        transition, driving = (uniform(shape, state_size, generator) for shape in shapes)
+        self.A = nn.Parameter(memory * torch.eye(state_size) + (1.0 - memory) * transition)
+        self.B = nn.Parameter(driving)
         self.c = nn.Parameter(torch.zeros(state_size))
 
     def forward(self, inputs: Tensor | None, initial_state: Tensor, n_time: int) -> Tensor:

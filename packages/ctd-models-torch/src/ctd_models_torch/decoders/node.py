@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ctd_contract.dynamics import Dynamics, ResidualMLP
 from ctd_contract.torch.sequences import residual_mlp
 from ctd_models_torch.decoders.base import Decoder, array
+from ctd_models_torch.initial_weights import layers
 
 
 class NODEDecoder(Decoder):
@@ -42,13 +41,7 @@ class NODEDecoder(Decoder):
         self.delta = delta
         self.activation = activation
         sizes = [state_size + input_size, *[hidden_size] * hidden_layers, state_size]
-        self.weights = nn.ParameterList()
-        self.biases = nn.ParameterList()
-        for n_in, n_out in itertools.pairwise(sizes):
-            bound = 1.0 / math.sqrt(n_in)
-            weight = torch.empty(n_out, n_in).uniform_(-bound, bound, generator=generator)
-            self.weights.append(nn.Parameter(weight))
-            self.biases.append(nn.Parameter(torch.empty(n_out).uniform_(-bound, bound, generator=generator)))
+        self.weights, self.biases = layers(sizes, generator)
 
     def forward(self, inputs: Tensor | None, initial_state: Tensor, n_time: int) -> Tensor:
         """See Decoder."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from ctd_contract.dynamics import RNN, Dynamics
 from ctd_contract.torch.sequences import rnn
 from ctd_models_torch.decoders.base import Decoder, array
+from ctd_models_torch.initial_weights import uniform
 
 
 class RNNDecoder(Decoder):
@@ -27,15 +27,10 @@ class RNNDecoder(Decoder):
         self, state_size: int, input_size: int, *, memory: float = 0.0, generator: torch.Generator
     ) -> None:
         super().__init__(state_size, input_size)
-        bound = 1.0 / math.sqrt(state_size)
-
-        def uniform(*shape: int) -> Tensor:
-            return torch.empty(shape).uniform_(-bound, bound, generator=generator)
-
-        recurrent = memory * torch.eye(state_size) + (1.0 - memory) * uniform(state_size, state_size)
-        self.weight_state = nn.Parameter(recurrent)
-        self.weight_input = nn.Parameter(uniform(state_size, input_size))
-        self.bias = nn.Parameter(uniform(state_size))
+        shapes = ((state_size, state_size), (state_size, input_size), (state_size,))
+        recurrent, driving, bias = (uniform(shape, state_size, generator) for shape in shapes)
+        self.weight_state = nn.Parameter(memory * torch.eye(state_size) + (1.0 - memory) * recurrent)
+        self.weight_input, self.bias = nn.Parameter(driving), nn.Parameter(bias)
 
     def forward(self, inputs: Tensor | None, initial_state: Tensor, n_time: int) -> Tensor:
         """See Decoder."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ctd_contract.readout import Readout as PortableReadout
+from ctd_models_torch.initial_weights import uniform
 from ctd_models_torch.readouts.base import Readout
 
 # Largest Lipschitz constant of a step's change. Below 1 every step is a bijection (Behrmann et al. 2019), and
@@ -50,14 +49,9 @@ class FlowReadout(Readout):
                 "choose a smaller model.size or readout=linear"
             )
         self.state_size, self.steps, self.delta = state_size, steps, delta
-
-        def uniform(n_out: int, n_in: int) -> nn.Parameter:
-            bound = 1.0 / math.sqrt(n_in)
-            return nn.Parameter(torch.empty(n_out, n_in).uniform_(-bound, bound, generator=generator))
-
-        self.weight_in = uniform(hidden_size, neurons)
+        self.weight_in = nn.Parameter(uniform((hidden_size, neurons), neurons, generator))
         self.bias_in = nn.Parameter(torch.zeros(hidden_size))
-        self.weight_out = uniform(neurons, hidden_size)
+        self.weight_out = nn.Parameter(uniform((neurons, hidden_size), hidden_size, generator))
         self.bias_out = nn.Parameter(torch.zeros(neurons))
         self.bias = nn.Parameter(bias.clone())
 

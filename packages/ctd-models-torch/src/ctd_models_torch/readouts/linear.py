@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,6 +9,7 @@ from torch.nn import functional
 from ctd_contract.readout import Layer
 from ctd_contract.readout import Readout as PortableReadout
 from ctd_models_torch.decoders.base import array
+from ctd_models_torch.initial_weights import uniform
 from ctd_models_torch.readouts.base import Readout
 
 
@@ -25,9 +24,7 @@ class LinearReadout(Readout):
 
     def __init__(self, state_size: int, bias: Tensor, *, generator: torch.Generator) -> None:
         super().__init__()
-        bound = 1.0 / math.sqrt(state_size)
-        weight = torch.empty(len(bias), state_size).uniform_(-bound, bound, generator=generator)
-        self.weight = nn.Parameter(weight)
+        self.weight = nn.Parameter(uniform((len(bias), state_size), state_size, generator))
         self.bias = nn.Parameter(bias.clone())
 
     def forward(self, states: Tensor) -> Tensor:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
 from ctd_contract.readout import Layer
 from ctd_contract.readout import Readout as PortableReadout
-from ctd_contract.torch.sequences.cells import NONLINEARITIES
+from ctd_contract.torch.sequences.cells import mlp
 from ctd_models_torch.decoders.base import array
+from ctd_models_torch.initial_weights import layers
 from ctd_models_torch.readouts.base import Readout
 
 
@@ -41,21 +38,12 @@ class MLPReadout(Readout):
         super().__init__()
         self.activation = activation
         sizes = [state_size, *[hidden_size] * hidden_layers, len(bias)]
-        self.weights = nn.ParameterList()
-        self.biases = nn.ParameterList()
-        for n_in, n_out in itertools.pairwise(sizes):
-            bound = 1.0 / math.sqrt(n_in)
-            weight = torch.empty(n_out, n_in).uniform_(-bound, bound, generator=generator)
-            self.weights.append(nn.Parameter(weight))
-            self.biases.append(nn.Parameter(torch.empty(n_out).uniform_(-bound, bound, generator=generator)))
+        self.weights, self.biases = layers(sizes, generator)
         self.biases[-1].data.copy_(bias)
 
     def forward(self, states: Tensor) -> Tensor:
         """See Readout."""
-        phi = NONLINEARITIES[self.activation]
-        for weight, bias in zip(list(self.weights)[:-1], list(self.biases)[:-1], strict=True):
-            states = phi(functional.linear(states, weight, bias))
-        return functional.linear(states, self.weights[-1], self.biases[-1])
+        return mlp(states, list(self.weights), list(self.biases), self.activation)
 
     def portable(self, link: str, scale: float) -> PortableReadout:
         """See Readout."""
