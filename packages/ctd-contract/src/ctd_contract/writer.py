@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .readout import Readout
 
 P = ParamSpec("P")
+# Of the ids of contract files.
+NAMESPACE = uuid.UUID("9d0f5c3e-5c0b-5e52-8a3f-0c1f6f6e2a11")
 
 
 def create(
@@ -121,7 +123,8 @@ class Writer:
     """A contract file while it is being written; `create` makes one.
 
     Attributes:
-        id: The file's UUID.
+        id: The file's UUID, drawn from its digest, so that a repeated run gives the same one; empty until
+            it is closed.
         digest: Digest of its content; empty until it is closed.
         sizes: Size of each axis.
     """
@@ -133,7 +136,7 @@ class Writer:
             )
         self.path = path
         self.kind = kind
-        self.id = str(uuid.uuid4())
+        self.id = ""
         self.digest = ""
         self.sizes: dict[str, int] = {}
         self.header: dict[str, str | None] = {}
@@ -453,12 +456,14 @@ class Writer:
                 if axis is not None:
                     self._datasets[path].dims[index].attach_scale(self._datasets[f"/{axis}"])
         provenance.write(self._file, self.provenance)
-        root = {"ctd_contract": ".".join(map(str, VERSION)), "ctd_kind": self.kind, "ctd_id": self.id}
+        root = {"ctd_contract": ".".join(map(str, VERSION)), "ctd_kind": self.kind}
         for name, value in {**root, **self.header}.items():
             if value is not None:
                 hdf5.write_attribute(self._file, name, value)
         self.digest = digest.seal(self._lines())
+        self.id = str(uuid.uuid5(NAMESPACE, self.digest))
         hdf5.write_attribute(self._file, "ctd_digest", self.digest)
+        hdf5.write_attribute(self._file, "ctd_id", self.id)
         self._file.flush()
         hdf5.write_attribute(self._file, "ctd_complete", np.int64(1))
         for dataset in self._datasets.values():
