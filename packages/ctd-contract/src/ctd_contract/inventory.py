@@ -77,7 +77,7 @@ class Entry:
 class Inventory:
     """All objects of a file that are safe to read, by path."""
 
-    file: h5py.File
+    name: str
     entries: dict[str, Entry] = field(default_factory=dict)
     # Path of each axis to the addresses of the datasets that it is attached to, with the dimension.
     attached: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Inventory:
 
     def at(self, path: str) -> str:
         """A place in this file as errors name it."""
-        return f"{Path(self.file.filename).name}:{path}"
+        return f"{self.name}:{path}"
 
     def read(self, path: str) -> np.ndarray:
         """A whole array."""
@@ -133,7 +133,7 @@ def open_file(path: Path) -> h5py.File:
             "rewrite it with libver=('v110', 'v110'), or convert it: ctd-contract convert",
         )
     try:
-        return h5py.File(path, "r", locking=False)
+        return h5py.File(path, "r")
     except OSError as error:
         raise damaged(str(path), error) from error
 
@@ -172,7 +172,7 @@ def take(file: h5py.File, report: Report) -> Inventory:
 
 class _Walk:
     def __init__(self, file: h5py.File, report: Report):
-        self.inventory = Inventory(file)
+        self.inventory = Inventory(report.file_name)
         self.report = report
         self.seen: dict[Any, str] = {}
         self.bytes_left = os.path.getsize(file.filename) * LARGEST_RATIO
