@@ -31,7 +31,8 @@ except FileExistsError:
     note("clash")
 print("threads", os.environ["OMP_NUM_THREADS"], flush=True)
 gate = settings.get("gate")
-while gate and not pathlib.Path(gate).exists():
+deadline = time.monotonic() + 60
+while gate and not pathlib.Path(gate).exists() and time.monotonic() < deadline:
     time.sleep(0.02)
 time.sleep(float(settings.get("sleep", 0)))
 (out / "active").unlink()

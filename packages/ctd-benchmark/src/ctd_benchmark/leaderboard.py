@@ -83,8 +83,8 @@ def _csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def summary(rows: Sequence[Row]) -> dict[tuple[str, str], tuple[list[str], list[list[str]]]]:
-    """For each dataset and split: the columns (metric and definition) and a line for each model.
+def summary(rows: Sequence[Row]) -> dict[tuple[str, str], list[list[str]]]:
+    """For each dataset and split a table: a column for each model, a line for each metric and definition.
 
     A cell is the value, with the interval over trials for one seed; for several, their mean and standard
     deviation.
@@ -92,15 +92,13 @@ def summary(rows: Sequence[Row]) -> dict[tuple[str, str], tuple[list[str], list[
     tables = {}
     for place in dict.fromkeys((row.dataset, row.split) for row in rows):
         chosen = [row for row in rows if (row.dataset, row.split) == place]
-        columns = list(dict.fromkeys((row.metric, row.definition) for row in chosen))
-        lines = []
-        for model in dict.fromkeys(row.model for row in chosen):
-            cells = [
-                _cell([r for r in chosen if (r.model, r.metric, r.definition) == (model, *column)])
-                for column in columns
-            ]
-            lines.append([model, *cells])
-        tables[place] = ([f"{metric} ({definition})" for metric, definition in columns], lines)
+        models = list(dict.fromkeys(row.model for row in chosen))
+        lines = [["metric", *models]]
+        for metric, definition in dict.fromkeys((row.metric, row.definition) for row in chosen):
+            same = [row for row in chosen if (row.metric, row.definition) == (metric, definition)]
+            cells = [_cell([row for row in same if row.model == model]) for model in models]
+            lines.append([f"{metric} ({definition})", *cells])
+        tables[place] = lines
     return tables
 
 
@@ -116,12 +114,11 @@ def _cell(rows: Sequence[Row]) -> str:
 
 def _markdown(rows: Sequence[Row]) -> str:
     parts = []
-    for (dataset, split), (columns, lines) in summary(rows).items():
-        header = ["model", *columns]
-        table = [header, ["---"] * len(header), *lines]
-        drawn = "\n".join(
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in table
-        )
+    for (dataset, split), (head, *lines) in summary(rows).items():
+        escaped = [
+            [cell.replace("|", "\\|") for cell in line] for line in (head, ["---"] * len(head), *lines)
+        ]
+        drawn = "\n".join(f"| {' | '.join(line)} |" for line in escaped)
         parts.append(f"## {dataset}, {split}\n\n{drawn}\n")
     return "\n".join(parts)
 
@@ -140,17 +137,18 @@ th, td {{ border-bottom: 1px solid #ddd; padding: .3rem .7rem; text-align: left;
 
 def _page(rows: Sequence[Row], links: Mapping[str, str], title: str) -> str:
     tables = []
-    for (dataset, split), (columns, lines) in summary(rows).items():
-        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in ["model", *columns])
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in lines
-        )
+    for (dataset, split), (head, *lines) in summary(rows).items():
+        body = "".join(_table_row("td", line) for line in lines)
         where = html.escape(f"{dataset}, {split}")
-        tables.append(f"<h2>{where}</h2><table><tr>{head}</tr>{body}</table>")
+        tables.append(f"<h2>{where}</h2><table>{_table_row('th', head)}{body}</table>")
     listed = "".join(
         f'<li><a href="{html.escape(path)}">{html.escape(name)}</a></li>' for name, path in links.items()
     )
     return PAGE.format(title=html.escape(title), links=f"<ul>{listed}</ul>", tables="\n".join(tables))
+
+
+def _table_row(tag: str, cells: Sequence[str]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
 def _write(path: Path, content: str | bytes) -> None:

@@ -107,6 +107,7 @@ def _recording(suite: Suite, task: Job, simulator: Entry, seed: int, dataset: st
             suite.models[model],
             model_seed,
             f"{model} seed {model_seed} of {dataset}",
+            [f"name={model}"],
             inputs={"data": (recording.label,)},
         )
         for model, model_seed in _runs(suite.models)

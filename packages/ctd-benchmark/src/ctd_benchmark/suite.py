@@ -13,7 +13,19 @@ from ctd_benchmark.typed import nearest, typed
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # Settings that the benchmark gives itself.
-RESERVED = ("out", "seed", "threads", "resume", "overwrite", "source", "data", "truth", "inference", "debug")
+RESERVED = (
+    "out",
+    "name",
+    "seed",
+    "threads",
+    "resume",
+    "overwrite",
+    "source",
+    "data",
+    "truth",
+    "inference",
+    "debug",
+)
 
 
 @dataclass(frozen=True)

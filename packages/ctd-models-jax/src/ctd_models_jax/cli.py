@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ CHECKPOINT = "checkpoints/last.safetensors"
 
 def run(config: FitConfig, run: Run) -> None:
     """Fit the model that `config` describes and write ``inference.h5``."""
+    os.environ["NPROC"] = str(config.threads)  # what XLA's CPU client takes the size of its thread pool from
+
     import jax
     import numpy as np
 
@@ -51,7 +54,7 @@ def run(config: FitConfig, run: Run) -> None:
         )
     export.write(
         *(run.result, config.data, model, best, data),
-        name=f"sae_{cell}_jax",
+        name=config.name or f"sae_{cell}_jax",
         inputs=config.model.inputs,
         seed=config.seed,
         config=run.config,

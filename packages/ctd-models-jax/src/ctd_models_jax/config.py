@@ -64,10 +64,12 @@ class FitConfig(CommandConfig):
 
     Attributes:
         data: The recording to fit.
+        name: What the fit is called in tables and figures; by default the model's name.
         model: The model.
         training: How it is fitted.
     """
 
     data: str = "???"
+    name: str | None = None
     model: AutoencoderConfig = field(default_factory=GRUConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -33,6 +33,7 @@ class ModelsConfig(CommandConfig):
 
     Attributes:
         data: The recording.
+        name: What the fit is called in tables and figures; by default the model's name.
         predict: Folder of a finished run, or its inference file: that run's model is applied to `data`, and
             nothing is trained.
         model: The model.
@@ -42,6 +43,7 @@ class ModelsConfig(CommandConfig):
     """
 
     data: str = "???"
+    name: str | None = None
     predict: str | None = None
     model: ModelConfig = field(default_factory=GRUConfig)
     readout: ReadoutConfig = field(default_factory=LinearReadoutConfig)
@@ -73,6 +75,7 @@ def run(config: ModelsConfig, job: Run) -> None:
             readout=config.readout,
             reading=config.recording,
             training=config.training,
+            name=config.name,
             seed=config.seed,
             resume=config.resume,
             overwrite=config.overwrite,

@@ -54,6 +54,7 @@ def fit(
     training: FitConfig,
     readout: ReadoutConfig | None = None,
     reading: RecordingConfig | None = None,
+    name: str | None = None,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -71,6 +72,7 @@ def fit(
         training: Settings of the training, say `FitConfig()`.
         readout: Settings of the readout; linear by default.
         reading: Which inputs drive the model, and how much memory the recording may take.
+        name: What the fit is called in tables and figures; by default the model's name.
         seed: Seed of everything random.
         resume: Continue an interrupted fit from its last checkpoint.
         overwrite: Replace an existing inference file.
@@ -102,6 +104,7 @@ def fit(
             module.model,
             data,
             model=kind,
+            name=name,
             config=described,
             seed=seed,
             run=run,

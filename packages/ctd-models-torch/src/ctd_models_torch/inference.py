@@ -93,7 +93,7 @@ def write(
         fitted: The model.
         recording: As in `infer`.
         device: Where to compute.
-        **provenance: ``model`` (its name), ``config``, ``seed``, ``run`` and ``overwrite``, as in
+        **provenance: ``model`` (its kind), ``name``, ``config``, ``seed``, ``run`` and ``overwrite``, as in
             `ctd_contract.write_inference`.
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
