@@ -1,5 +1,6 @@
 """Encoder: two GRUs that read a sequence from both ends."""
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -7,6 +8,8 @@ from torch import Tensor
 
 from ctd_contract.torch.sequences.arguments import BACKENDS, choose, count_bins
 from ctd_contract.torch.sequences.cells import gru_cell
+from ctd_contract.torch.sequences.gru_kernel import GRUAfter, GRUBefore
+from ctd_contract.torch.sequences.scan import Recurrence, scan
 
 
 class BidirectionalStates(NamedTuple):
@@ -25,21 +28,16 @@ class BidirectionalStates(NamedTuple):
     backward_all: Tensor | None
 
 
-class GRUParameters(NamedTuple):
-    """Parameters of one direction, in torch's shapes and order of gates."""
-
-    weight_input: Tensor
-    weight_state: Tensor
-    bias_input: Tensor | None
-    bias_state: Tensor | None
+# weight_input, weight_state, bias_input and bias_state of one direction, in torch's shapes and order of gates.
+Parameters = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 
 
 def bidirectional_gru(
     inputs: Tensor,
     initial_forward: Tensor,
     initial_backward: Tensor,
-    forward: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
-    backward: tuple[Tensor, Tensor, Tensor | None, Tensor | None],
+    forward: Parameters,
+    backward: Parameters,
     *,
     reset: str = "after",
     clip: float | None = None,
@@ -67,19 +65,43 @@ def bidirectional_gru(
     """
     bins = count_bins(inputs, None, initial_forward, None)
     choose("reset", reset, ("after", "before"))
-    choose("backend", backend, BACKENDS)
+    if choose("backend", backend, BACKENDS) == "plain":
+        read = partial(_read_plain, inputs, lengths=lengths, reset=reset, clip=clip)
+        ahead = read(initial_forward, forward, range(bins))
+        back = read(initial_backward, backward, range(bins - 1, -1, -1))
+        if not all_states:
+            return BidirectionalStates(ahead[bins - 1], back[0], None, None)
+        return _with_last(*(torch.stack([side[k] for k in range(bins)], dim=1) for side in (ahead, back)))
+    make = partial(
+        GRUAfter if reset == "after" else GRUBefore, clip=clip, noisy=False, padded=lengths is not None
+    )
+    invalid = None if lengths is None else torch.arange(bins, device=inputs.device) >= lengths[:, None]
+    states = scan(
+        Recurrence(make, inputs, initial_forward, None, forward, bins, False, invalid, all_states),
+        Recurrence(make, inputs, initial_backward, None, backward, bins, True, invalid, all_states),
+    )
+    return _with_last(*states) if all_states else BidirectionalStates(*states, None, None)
 
-    def read(state: Tensor, parameters: GRUParameters, order: range) -> dict[int, Tensor]:
-        states = {}
-        for index in order:
-            new = gru_cell(inputs[:, index], state, *parameters, reset=reset, clip=clip)
-            state = new if lengths is None else torch.where((lengths > index)[:, None], new, state)
-            states[index] = state
-        return states
 
-    ahead = read(initial_forward, GRUParameters(*forward), range(bins))
-    back = read(initial_backward, GRUParameters(*backward), range(bins - 1, -1, -1))
-    stacked = [
-        torch.stack([side[k] for k in range(bins)], 1) if all_states else None for side in (ahead, back)
-    ]
-    return BidirectionalStates(ahead[bins - 1], back[0], stacked[0], stacked[1])
+def _with_last(ahead: Tensor, back: Tensor) -> BidirectionalStates:
+    return BidirectionalStates(ahead[:, -1], back[:, 0], ahead, back)
+
+
+def _read_plain(
+    inputs: Tensor,
+    state: Tensor,
+    parameters: Parameters,
+    order: range,
+    *,
+    lengths: Tensor | None,
+    reset: str,
+    clip: float | None,
+) -> dict[int, Tensor]:
+    """Read bins one after the other; returns the state after each."""
+    states = {}
+    for index in order:
+        new = gru_cell(inputs[:, index], state, *parameters, reset=reset, clip=clip)
+        # A masked choice and no product: padding may hold NaN.
+        state = new if lengths is None else torch.where((lengths > index)[:, None], new, state)
+        states[index] = state
+    return states

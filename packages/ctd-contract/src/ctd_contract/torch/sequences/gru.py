@@ -51,7 +51,7 @@ def gru(
     parameters = (weight_input, weight_state, bias_input, bias_state)
     if backend == "fast":
         kind = GRUAfter if reset == "after" else GRUBefore
-        make = partial(kind, clip=clip, noisy=noise is not None)
+        make = partial(kind, clip=clip, noisy=noise is not None, padded=False)
         return scan(Recurrence(make, inputs, initial_state, noise, parameters, bins))[0]
 
     def step(state: Tensor, index: int) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ctd_contract.torch.sequences.kernel import Kernel
+from ctd_contract.torch.sequences.kernel import Kernel, tanh_
 
 
 class GRUKernel(Kernel):
@@ -24,12 +24,14 @@ class GRUKernel(Kernel):
         *,
         clip: float | None,
         noisy: bool,
+        padded: bool,
     ) -> None:
         self.size = weight_state.shape[1]
         self.gates = self.deltas = 4 * self.size
         self.clip = clip
+        self.padded = padded
         # z h + (1-z) n lies between h and n, and |n| < 1: without noise nothing leaves ±clip after the first bin.
-        self.always_clips = clip is not None and (noisy or clip < 1.0)
+        self.always_clips = clip is not None and (noisy or padded or clip < 1.0)
         self.has_biases = bias_input is not None, bias_state is not None
         zeros = weight_state.new_zeros(3 * self.size)
         self.bias_input = zeros if bias_input is None else bias_input
@@ -57,6 +59,13 @@ class GRUKernel(Kernel):
         """Tell whether the new state of a chunk's step may have to be clamped."""
         return self.clip is not None and (self.always_clips or (first and step == 0))
 
+    def clamp(self, new: Tensor, state: Tensor, z: Tensor) -> None:
+        """Clamp new states, but not what is held in the padding."""
+        held = state[z == 1.0] if self.padded else None
+        new.clamp_(-self.clip, self.clip)  # type: ignore[operator]
+        if held is not None:
+            new[z == 1.0] = held
+
     def coefficients(self, gates: Tensor, states: Tensor, deltas: Tensor, first: bool) -> Tensor:
         """Write dh'/d(pre-activations of z and n) into ``deltas``; returns dh'/dh along z."""
         _, _, z, n = self.parts(gates)
@@ -69,6 +78,8 @@ class GRUKernel(Kernel):
         if not self.clips(0, first):
             return z
         inside = torch.lerp(n, states[:-1], z).abs_().le_(self.clip)
+        if self.padded:
+            inside.masked_fill_(z == 1.0, 1.0)
         if not self.always_clips:
             inside[1:] = 1.0
         to_z.mul_(inside)
@@ -91,8 +102,8 @@ class GRUKernel(Kernel):
 class GRUAfter(GRUKernel):
     """r multiplies U_n h + b_hn, which is the first of the four parts."""
 
-    def __init__(self, *parameters: Tensor | None, clip: float | None, noisy: bool) -> None:
-        super().__init__(*parameters, clip=clip, noisy=noisy)  # type: ignore[arg-type]
+    def __init__(self, *parameters: Tensor | None, clip: float | None, noisy: bool, padded: bool) -> None:
+        super().__init__(*parameters, clip=clip, noisy=noisy, padded=padded)  # type: ignore[arg-type]
         size = self.size
         self.bias_hidden = self.bias_state[2 * size :]
         # Rows n, r, z: the order of the first three parts.
@@ -122,10 +133,10 @@ class GRUAfter(GRUKernel):
         for step, (recurrent, rz, hidden, r, z, n, state, new) in enumerate(steps):
             recurrent.addmm_(state, self.weight_t)
             rz.sigmoid_()
-            n.addcmul_(r, hidden).tanh_()
+            tanh_(n.addcmul_(r, hidden))
             torch.lerp(n, state, z, out=new)
             if self.clips(step, first):
-                new.clamp_(-self.clip, self.clip)
+                self.clamp(new, state, z)
             if noise is not None:
                 new.add_(noise[step])
 
@@ -179,8 +190,8 @@ class GRUAfter(GRUKernel):
 class GRUBefore(GRUKernel):
     """r multiplies h, and the product r h is the first of the four parts."""
 
-    def __init__(self, *parameters: Tensor | None, clip: float | None, noisy: bool) -> None:
-        super().__init__(*parameters, clip=clip, noisy=noisy)  # type: ignore[arg-type]
+    def __init__(self, *parameters: Tensor | None, clip: float | None, noisy: bool, padded: bool) -> None:
+        super().__init__(*parameters, clip=clip, noisy=noisy, padded=padded)  # type: ignore[arg-type]
         self.weight_gates, self.weight_new = self.weight_state.split([2 * self.size, self.size])
         self.weight_gates_t, self.weight_new_t = (
             self.weight_gates.t().contiguous(),
@@ -205,10 +216,10 @@ class GRUBefore(GRUKernel):
         for step, (rz, reset, r, z, n, state, new) in enumerate(steps):
             rz.addmm_(state, self.weight_gates_t).sigmoid_()
             torch.mul(r, state, out=reset)
-            n.addmm_(reset, self.weight_new_t).tanh_()
+            tanh_(n.addmm_(reset, self.weight_new_t))
             torch.lerp(n, state, z, out=new)
             if self.clips(step, first):
-                new.clamp_(-self.clip, self.clip)
+                self.clamp(new, state, z)
             if noise is not None:
                 new.add_(noise[step])
 
