@@ -244,7 +244,7 @@ def test_verdict_fits_what_there_is(models, truth, sentence):
             (
                 "The recording holds no true rates.",
                 "The recording holds no true states",
-                "as none of the truth's match: a.",
+                "Nothing matched, so all fixed points are shown: a.",
                 "the recording has no truth",
             ),
         ),

@@ -50,6 +50,7 @@ class Browser:
         self._process = subprocess.Popen(
             ["bash", "-c", script, CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(commands, replies),
+            env={**os.environ, "TMPDIR": str(profile)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -121,6 +122,10 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.call("Page.navigate", url=path.as_uri())
+        deadline = time.monotonic() + 60.0
+        while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
+            self.events.append(self._receive(deadline))
+        self.call("Emulation.setScriptExecutionDisabled", value=False)
         if scripts:
             self.wait("location.protocol === 'file:' && document.documentElement?.dataset.drawn === 'all'")
             self.evaluate(

@@ -241,7 +241,6 @@ def test_policy_stops_foreign_scripts(browser, page):
 
 def test_pictures_stand_in_without_scripts(browser, page):
     browser.open(page, scripts=False)
-    browser.call("Emulation.setScriptExecutionDisabled", value=False)
 
     assert visible(browser, ".static") == 4
     assert browser.evaluate(

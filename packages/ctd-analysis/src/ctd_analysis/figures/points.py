@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ctd_analysis.results import FixedPoints
 
@@ -15,11 +16,11 @@ class Kind:
         name: In words.
         marker: matplotlib's marker.
         filled: Whether the marker is filled.
-        symbol: plotly's symbol.
+        symbol: plotly's symbol; empty for a small star of lines.
     """
 
     name: str
-    marker: str
+    marker: str | tuple[int, Literal[2], int]
     filled: bool
     symbol: str
 
@@ -29,7 +30,7 @@ KINDS = (
     Kind("1 unstable dimension", "o", False, "circle-open"),
     Kind("2 unstable dimensions", "D", False, "diamond-open"),
     Kind("3 or more unstable dimensions", "s", False, "square-open"),
-    Kind("slow point, not fixed", "x", True, "x"),
+    Kind("slow point, not fixed", (6, 2, 0), True, ""),
 )
 SLOW = len(KINDS) - 1
 

@@ -100,8 +100,10 @@ def _points(axis: Axes3D, space: StateSpace, color: str, area: int) -> None:
     kinds = np.array(kind_of(space.points), int)
     for index, kind in enumerate(KINDS):
         x, y, z = positions[kinds == index].T
-        if kind.marker == "x":
-            axis.scatter(x, y, z, s=area, marker="x", color=color, depthshade=False)
+        if not kind.symbol:
+            axis.scatter(
+                x, y, z, s=area // 2, marker=kind.marker, color=color, linewidth=0.8, depthshade=False
+            )
             continue
         face = color if kind.filled else "white"
         axis.scatter(

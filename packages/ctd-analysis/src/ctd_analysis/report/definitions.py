@@ -14,8 +14,9 @@ def anchor(metric: str, definition: str) -> str:
 
 def definition_section(result: AnalysisResult) -> list[Markup]:
     """What was scored on what, then every definition: formula, meaning, source."""
+    trials = count(result.n_trials, "trial")
     text = (
-        f"Scored on the {result.split} split ({count(result.n_trials, 'trial')}) unless a row says so. "
+        f"Scored on {trials} of the {result.split} split unless a row says otherwise. "
         f"Intervals cover {result.interval:.0%} and come from a bootstrap that draws whole trials. Maps that "
         "a metric fits are fitted to the training split, unless the definition says otherwise."
     )

@@ -67,21 +67,12 @@ def _why(result: AnalysisResult) -> str:
 
 
 def _reason(result: AnalysisResult, label: str) -> str:
-    if label == TRUTH:
-        return "no fixed points, the recording holds no portable dynamics"
-    model = next(model for model in result.models if model.label == label)
-    reasons = [
-        item.reason
-        for item in result.left_out
-        if item.model in (model.name, label)
-        and item.seed in (model.seed, -1)
-        and "fixed_point" in item.metric
-    ]
-    return (
-        f"no fixed points, {reasons[0]}"
-        if reasons
-        else "no fixed points, the file holds no portable dynamics"
-    )
+    models = {model.label: (model.name, model.seed) for model in result.models}
+    name, seed = models.get(label, (label, -1))
+    for item in result.left_out:
+        if item.model in (name, label) and item.seed in (seed, -1) and "fixed_point" in item.metric:
+            return f"no fixed points, {item.reason}"
+    return "no fixed points, the file holds no portable dynamics"
 
 
 def _points(result: AnalysisResult, source: str) -> FixedPoints | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 
-from ctd_analysis.figures.eigenvalues import eigenvalue_labels
+from ctd_analysis.figures.eigenvalues import eigenvalue_labels, leading_pair
 from ctd_analysis.report.html import Markup, tag
 from ctd_analysis.report.numbers import listing
 from ctd_analysis.results import TRUTH, AnalysisResult
@@ -59,7 +59,7 @@ def rate_section(result: AnalysisResult, images: Images) -> list[Markup]:
     )
     alt = "Rates and spikes of a few neurons in one trial: the truth as a thick line, models as thin ones."
     heat = "Rates of all neurons in the chosen trial as images: spikes, truth and each model."
-    explained = "A row per neuron; a stronger tone is a higher rate (its square root, one scale for all)."
+    explained = "A row per neuron, from its lowest to its highest true rate in the example trials."
     return [
         tag("p", text),
         tag("div", _control("Trial", "trial"), _control("Neurons", "neurons"), class_="controls"),
@@ -118,12 +118,12 @@ def eigenvalue_section(result: AnalysisResult, images: Images) -> list[Markup]:
         "grows."
     )
     without = [label for label in labels if label not in shown]
-    alone = [label for label in shown if label not in result.matches]
+    alone = [label for label in shown if leading_pair(result, label)[0] is None]
     alt = "Complex planes with the unit circle: eigenvalues of truth and model at matched fixed points."
     return [
         tag("p", text),
         tag("div", _control("Points", "kind"), class_="controls"),
         plot("eigenvalues", images, alt),
         *([_missing(f"Without fixed points: {listing(without)}.")] if without else []),
-        *([_missing(f"All fixed points, as none of the truth's match: {listing(alone)}.")] if alone else []),
+        *([_missing(f"Nothing matched, so all fixed points are shown: {listing(alone)}.")] if alone else []),
     ]

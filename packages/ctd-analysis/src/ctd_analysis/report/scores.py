@@ -6,7 +6,7 @@ from ctd_analysis.figures.columns import Cell, Column, cell, definition_of, mode
 from ctd_analysis.report.csv_link import csv_link
 from ctd_analysis.report.definitions import anchor
 from ctd_analysis.report.html import Markup, join, table, tag
-from ctd_analysis.report.numbers import count, interval, number, spread
+from ctd_analysis.report.numbers import count, interval, listing, number, spread
 from ctd_analysis.report.swatch import swatch
 from ctd_analysis.results import AnalysisResult
 
@@ -63,27 +63,28 @@ def _cell(found: Cell | None, best: float | None) -> Markup:
 
 
 def left_out(result: AnalysisResult) -> Markup:
-    """What could not be computed, grouped by reason."""
-    groups: dict[tuple[str, str], list[str]] = {}
+    """What could not be computed, an entry per reason and set of models."""
+    models: dict[tuple[str, str], dict[str, None]] = {}
     for item in result.left_out:
-        metrics = groups.setdefault((item.model, item.reason), [])
-        if item.metric not in metrics:
-            metrics.append(item.metric)
+        models.setdefault((item.metric, item.reason), {})[item.model or "all models"] = None
+    groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (metric, reason), names in models.items():
+        groups.setdefault((reason, tuple(names)), []).append(metric)
     if not groups:
         return Markup("")
     items = [
         tag(
             "li",
-            tag("b", model or "all models"),
-            ": ",
-            join([tag("code", m) for m in metrics], ", "),
-            " left out, ",
-            reason,
-            ".",
+            join([tag("code", metric) for metric in metrics], ", "),
+            f" of {listing(list(names))}: {reason}.",
         )
-        for (model, reason), metrics in groups.items()
+        for (reason, names), metrics in groups.items()
     ]
     return join([tag("h3", "Not available"), tag("ul", *items, class_="missing")])
+
+
+def _code(metric: str) -> Markup:
+    return tag("code", metric)
 
 
 def all_numbers(result: AnalysisResult) -> Markup:

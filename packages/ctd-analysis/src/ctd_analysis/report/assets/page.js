@@ -150,7 +150,7 @@
         layout({
           height: 36 + 26 * names.length,
           margin: { l: 48, r: 10, t: 4, b: 26 },
-          xaxis: axis("", { nticks: 5, tickangle: 0 }),
+          xaxis: axis("", { nticks: 4, tickangle: 0 }),
           yaxis: axis("", {
             range: [names.length - 0.5, -0.5],
             tickvals: names.map((_, row) => row),
@@ -228,6 +228,15 @@
     return [{ type: "rect", xref: "x", yref: "paper", x0: examples.time[first], x1, y0: 0, y1: 1, line: { width: 0 }, fillcolor: faded(css("--muted"), 0.12), layer: "below" }];
   }
 
+  // Lowest and highest true rate of each neuron in the example trials; without a truth the first model's.
+  function neuronRanges() {
+    const reference = examples.rates[TRUTH] || Object.values(examples.rates)[0];
+    return examples.neuron.map((_, neuron) => {
+      const values = examples.trial.flatMap((_, trial) => bounded(reference, trial, neuron));
+      return values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+    });
+  }
+
   function drawImages() {
     const holder = live("images");
     if (!holder) return;
@@ -236,10 +245,7 @@
     const order = [...neurons.filter((n) => !examples.heldOut[n]), ...neurons.filter((n) => examples.heldOut[n])];
     const held = order.filter((n) => !examples.heldOut[n]).length;
     const rows = (packed, scale) => order.map((n) => bounded(packed, trial, n).map((value) => value * scale));
-    // The root makes low rates visible next to high ones; one scale for all panels.
-    const reference = examples.rates[TRUTH] || Object.values(examples.rates)[0];
-    const flat = rows(reference, 1).flat().sort((a, b) => a - b);
-    const top = flat[Math.floor(0.995 * (flat.length - 1))] || 1;
+    const range = neuronRanges();
     const entries = [["spikes", null, rows(examples.spikes, 1 / data.binWidth)]];
     for (const source of sources()) entries.push([source, source, rows(examples.rates[source], 1)]);
     const ground = css("--ground");
@@ -252,11 +258,14 @@
             type: "heatmap",
             x: examples.time.slice(0, values[0].length),
             y: order.map((_, k) => k),
-            z: values.map((row) => row.map((value) => Math.sqrt(Math.max(0, value)))),
+            z: values.map((row, k) => {
+              const [low, high] = source ? range[order[k]] : [0, Math.max(...row)];
+              return row.map((value) => (value - low) / (high - low || 1));
+            }),
             customdata: values,
             text: values.map((row, k) => row.map(() => `neuron ${examples.neuron[order[k]]}`)),
             zmin: 0,
-            zmax: Math.sqrt(top),
+            zmax: 1,
             colorscale: scale,
             showscale: false,
             hovertemplate: "%{text}, %{x:.2f} s: %{customdata:.1f} spikes/s<extra></extra>",
@@ -287,7 +296,7 @@
 
   const parts = { trajectories: true, behind: true, points: true, pairs: true };
   const names = { trajectories: "trajectories", behind: "truth behind", points: "fixed points", pairs: "matched pairs" };
-  const HOME = { eye: { x: 1.5, y: 1.25, z: 0.8 }, up: { x: 0, y: 0, z: 1 }, center: { x: 0, y: 0, z: -0.13 } };
+  const HOME = { eye: { x: 1.3, y: 1.08, z: 0.72 }, up: { x: 0, y: 0, z: 1 }, center: { x: 0, y: 0, z: -0.13 } };
   let camera = HOME;
   let scenes = [];
 
@@ -308,19 +317,37 @@
     return trace;
   }
 
-  function pointTrace(source, color, size) {
+  function pointTraces(source, color, size, reach) {
     const { kind, text } = data.spaces[source].points;
-    const at = places(source);
-    return {
+    const all = places(source).map((point, row) => ({ point, kind: data.kinds[kind[row]], text: literal(`${source}, ${text[row]}`) }));
+    const fixed = all.filter((entry) => entry.kind.symbol);
+    const slow = all.filter((entry) => !entry.kind.symbol);
+    const marks = {
       type: "scatter3d",
       mode: "markers",
-      x: at.map((point) => point[0]),
-      y: at.map((point) => point[1]),
-      z: at.map((point) => point[2]),
-      marker: { color, size, symbol: kind.map((index) => data.kinds[index].symbol), line: { width: 0 } },
-      text: text.map((entry) => literal(`${source}, ${entry}`)),
+      x: fixed.map((entry) => entry.point[0]),
+      y: fixed.map((entry) => entry.point[1]),
+      z: fixed.map((entry) => entry.point[2]),
+      marker: { color, size, symbol: fixed.map((entry) => entry.kind.symbol), line: { width: 0 } },
+      text: fixed.map((entry) => entry.text),
       hovertemplate: "%{text}<extra></extra>",
     };
+    return slow.length ? [marks, starTrace(slow, color, reach)] : [marks];
+  }
+
+  // Slow points are small stars of lines: plotly's own cross in 3-D is a glyph that many fonts lack.
+  function starTrace(entries, color, reach) {
+    const trace = { type: "scatter3d", mode: "lines", line: { color, width: 2 }, x: [], y: [], z: [], text: [], hovertemplate: "%{text}<extra></extra>" };
+    for (const { point, text } of entries) {
+      for (const along of [0, 1, 2]) {
+        for (const sign of [-1, 1]) {
+          ["x", "y", "z"].forEach((name, component) => trace[name].push(point[component] + (component === along ? sign * reach : 0)));
+        }
+        ["x", "y", "z"].forEach((name) => trace[name].push(NaN));
+        trace.text.push(text, text, "");
+      }
+    }
+    return trace;
   }
 
   function pairTrace(source) {
@@ -332,16 +359,21 @@
     return trace;
   }
 
-  function sceneTraces(source) {
+  function sceneTraces(source, reach) {
     const inTruth = source !== TRUTH && data.spaces[TRUTH] && mapped(source);
     const traces = [];
     if (parts.behind && inTruth) traces.push(pathTrace(TRUTH, faded(css("--muted"), 0.35), 1.5));
     if (parts.trajectories) traces.push(pathTrace(source, faded(colorOf(source), 0.6), 2));
-    if (parts.points && parts.behind && inTruth && places(TRUTH)) traces.push(pointTrace(TRUTH, colorOf(TRUTH), 4));
-    if (parts.points && places(source)) traces.push(pointTrace(source, colorOf(source), 6));
+    if (parts.points && parts.behind && inTruth && places(TRUTH)) traces.push(...pointTraces(TRUTH, colorOf(TRUTH), 4, reach));
+    if (parts.points && places(source)) traces.push(...pointTraces(source, colorOf(source), 6, reach));
     if (parts.pairs && inTruth && data.matches[source]) traces.push(pairTrace(source));
     return traces;
   }
+
+  const ends = (values) => {
+    const finite = values.filter(Number.isFinite);
+    return finite.length ? [Math.min(...finite), Math.max(...finite)] : [0, 1];
+  };
 
   // Panels in the truth's space share one box, so that positions can be compared by eye.
   function box(source) {
@@ -352,13 +384,14 @@
         const states = unpack(packed).filter((value, k) => k % 3 === component && Number.isFinite(value)).sort();
         const low = states[Math.floor(0.001 * states.length)];
         const high = states[Math.ceil(0.999 * states.length) - 1];
-        const at = (name === TRUTH || name === source) && places(name) ? places(name).map((point) => point[component]) : [];
-        return [low, high, ...at];
+        return [low, high];
       });
-      const finite = values.filter(Number.isFinite);
-      const [low, high] = [Math.min(...finite), Math.max(...finite)];
-      const margin = 0.04 * (high - low || 1);
-      return [low - margin, high + margin];
+      const [low, high] = ends(values);
+      const span = high - low || 1;
+      // A point far outside would leave the rest as a dot; it is counted in the panel's head instead.
+      const near = all.flatMap((name) => (places(name) || []).map((point) => point[component]));
+      const [least, most] = ends([low, high, ...near.filter((value) => value > low - span / 2 && value < high + span / 2)]);
+      return [least - 0.04 * span, most + 0.04 * span];
     });
   }
 
@@ -371,15 +404,18 @@
     for (const source of drawn.slice(0, MAX_SCENES)) {
       const ranges = box(source);
       const spans = ranges.map(([low, high]) => high - low);
-      const flat = Math.max(...spans) / Math.min(...spans) > 4;
+      const widest = Math.max(...spans);
+      const outside = (places(source) || []).filter((point) => point.some((value, k) => value < ranges[k][0] || value > ranges[k][1]));
       const inTruth = data.spaces[TRUTH] && mapped(source);
       const explained = data.spaces[source].explained.reduce((sum, value) => sum + value, 0);
       const held = `3 PCs hold ${(100 * explained).toFixed(0)} % of variance`;
-      const note = source === TRUTH || !inTruth ? held : "in the truth's PCs";
+      const hidden = outside.length ? `, ${outside.length} points outside` : "";
+      const note = (source === TRUTH || !inTruth ? held : "in the truth's PCs") + hidden;
       const place = panel(holder, source, source, note);
       place.className = "scene";
       place.tabIndex = 0;
       place.setAttribute("aria-label", `${source} in three dimensions; arrow keys turn, plus and minus zoom`);
+      const share = (span) => Math.max(0.3, span / widest);
       const sceneAxis = (component) => ({
         title: { text: "" },
         range: ranges[component],
@@ -394,13 +430,14 @@
       const scene = {
         camera,
         dragmode: "orbit",
-        aspectmode: flat ? "cube" : "data",
+        aspectmode: "manual",
+        aspectratio: { x: share(spans[0]), y: share(spans[1]), z: share(spans[2]) },
         xaxis: sceneAxis(0),
         yaxis: sceneAxis(1),
         zaxis: sceneAxis(2),
         annotations: axisNames(ranges),
       };
-      Plotly.newPlot(place, sceneTraces(source), layout({ margin: { l: 0, r: 0, t: 0, b: 0 }, scene, uirevision: "kept" }), DEEP);
+      Plotly.newPlot(place, sceneTraces(source, 0.014 * widest), layout({ margin: { l: 0, r: 0, t: 0, b: 0 }, scene, uirevision: "kept" }), DEEP);
       listen(place);
       scenes.push(place);
     }
@@ -479,7 +516,7 @@
     "circle-open": '<circle cx="7" cy="7" r="4.5"/>',
     "diamond-open": '<path d="M7 1.5 12.5 7 7 12.5 1.5 7Z"/>',
     "square-open": '<path d="M2.5 2.5h9v9h-9Z"/>',
-    x: '<path d="M3 3l8 8M11 3l-8 8"/>',
+    "": '<path d="M7 2v10M2.7 4.5l8.6 5M11.3 4.5l-8.6 5"/>',
   };
 
   function setUpTrajectories() {
