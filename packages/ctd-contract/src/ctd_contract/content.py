@@ -36,7 +36,7 @@ def rows(entry: Entry) -> Iterator[tuple[int, np.ndarray]]:
     if dataset is None or 0 in entry.shape:
         return
     row_bytes = entry.dtype.itemsize * math.prod(entry.shape[1:])
-    chunk = dataset.chunks[0]
+    chunk = (dataset.chunks or (1,))[0]
     step = max(1, BLOCK_BYTES // (row_bytes * chunk)) * chunk
     for start in range(0, entry.shape[0], step):
         try:
@@ -76,9 +76,9 @@ class _Content:
             return self._column
         if folder == "phases":
             return self._phase
-        if folder == "time":
-            return self._time
-        return self._ids if folder in AXES else self._finite if name else None
+        if folder in AXES:
+            return self._axis
+        return self._finite if name else None
 
     def _error(self, code: str, entry: Entry, expected: str, got: str, fix: str) -> bool:
         self.report.error(code, entry.path, expected, got, fix)
@@ -132,7 +132,7 @@ class _Content:
         got = f"other values, the first in trial {start + trial}, bin {bin_index}"
         return self._error("CTD306", entry, "zeros past each trial's length", got, "set the padding to zero")
 
-    def _column(self, entry: Entry, start: int, block: np.ndarray) -> bool:
+    def _column(self, entry: Entry, _start: int, block: np.ndarray) -> bool:
         table, _, name = entry.path[1:].partition("/")
         if block.dtype.kind == "S":
             return self._text(entry, name, block)
@@ -146,7 +146,7 @@ class _Content:
         if name in ("held_out", "forward") and table in ("neurons", "times"):
             return self._within(entry, block, "CTD308", 0, 1)
         if name == "region" and table in ("neurons", "states", "factors"):
-            return self._region(entry, start, block)
+            return self._region(entry, block)
         # A metric may be undefined, and a free column may have no value for a trial.
         return True
 
@@ -158,7 +158,7 @@ class _Content:
             code, entry, f"values from {low} to {high}", f"{least} to {most}", "mend the values"
         )
 
-    def _region(self, entry: Entry, start: int, block: np.ndarray) -> bool:
+    def _region(self, entry: Entry, block: np.ndarray) -> bool:
         if not self._within(entry, block, "CTD307", 0, self._size("region") - 1):
             return False
         changes = np.count_nonzero(np.diff(block.astype(np.int64)))
@@ -177,23 +177,25 @@ class _Content:
             return self._error("CTD312", entry, "names, each different", "one twice or empty", "rename them")
         return True
 
-    def _ids(self, entry: Entry, start: int, block: np.ndarray) -> bool:
-        values = self._whole(entry)
-        if values is not None and len(np.unique(values)) < len(values):
-            self._error("CTD301", entry, "unique ids", "ids that repeat", "number them anew")
-        return False
-
-    def _time(self, entry: Entry, start: int, block: np.ndarray) -> bool:
-        width, values = entry.attributes["bin_width"], self._whole(entry)
-        if values is None or not self._finite(entry, 0, values):
+    def _axis(self, entry: Entry, start: int, block: np.ndarray) -> bool:
+        """Check a whole axis with its first block: ids repeat across blocks too."""
+        values = self._whole(entry) if start == 0 else None
+        if values is None:
             return False
-        steps = np.diff(values)
+        if entry.path == "/time":
+            return self._finite(entry, 0, block) and self._time(entry, values)
+        if len(np.unique(values)) == len(values):
+            return True
+        return self._error("CTD301", entry, "unique ids", "ids that repeat", "number them anew")
+
+    def _time(self, entry: Entry, values: np.ndarray) -> bool:
+        width, steps = entry.attributes["bin_width"], np.diff(values)
         # Long after zero a float64 time itself is no sharper than this.
         slack = TIME_TOLERANCE * width + 4 * np.spacing(np.abs(values).max(initial=0))
-        if len(steps) and np.abs(steps - width).max() > slack:
-            got = f"steps from {steps.min():.9g} to {steps.max():.9g} s"
-            self._error("CTD302", entry, f"steps of {width:g} s", got, "mend /time or its bin_width")
-        return False
+        if not len(steps) or np.abs(steps - width).max() <= slack:
+            return True
+        got = f"steps from {steps.min():.9g} to {steps.max():.9g} s"
+        return self._error("CTD302", entry, f"steps of {width:g} s", got, "mend /time or its bin_width")
 
     def _phase(self, entry: Entry, start: int, block: np.ndarray) -> bool:
         first, last = block[:, 0], block[:, 1]

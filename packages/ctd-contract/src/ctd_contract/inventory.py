@@ -5,6 +5,9 @@ types that HDF5 reads through its heaps or that could run into references, and s
 file can't hold.
 """
 
+# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+# h5py ships no types for its low-level modules.
+
 from __future__ import annotations
 
 import contextlib

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import functools
-import errno
 import hashlib
 import os
-import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -73,7 +70,9 @@ def create(
         seed: Seed of the run.
         run: One id for all files of one run.
         parents: Files that this one is made from: ``[source.parent("recording")]``.
-        title, license, doi: For published data.
+        title: One line for people.
+        license: Licence of published data.
+        doi: DOI of published data.
         overwrite: Replace an existing file.
 
     Raises:
@@ -171,7 +170,7 @@ class Writer:
 
     @_writes
     def time(self, time: int | Sequence[float] | np.ndarray, bin_width_s: float | None = None) -> None:
-        """Declare the time axis: the start of each bin in s (or the number of bins) and the bin width in s."""
+        """Declare the time axis: the start of each bin in s (or their number) and the bin width in s."""
         number = isinstance(time, int | np.integer)
         if bin_width_s is None and (number or np.size(time) < 2):
             raise self.error("CTD212", "/time", "a bin width", "none", "pass bin_width_s=")
@@ -279,7 +278,7 @@ class Writer:
     # --- analysis
 
     def metrics(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Write the tidy table of metrics: dataset, model, seed, split, metric, definition, value, low, high."""
+        """Write the tidy table: dataset, model, seed, split, metric, definition, value, low, high."""
         for name, values in columns.items():
             self.column("metrics", name, values)
 
@@ -289,9 +288,10 @@ class Writer:
 
         Arguments:
             name: Name of the set, of letters, digits and _.
-            arrays: ``state`` (point, state), ``input`` (point, input), ``mode`` (point,), ``speed`` (point,),
-                ``jacobian`` (point, state, state), ``eigenvalues`` (point, state) complex, ``stable`` (point,)
-                and any further numbers per point. Complex arrays get a last axis (re, im).
+            arrays: ``state`` (point, state), ``input`` (point, input), ``mode`` (point,), ``speed``
+                (point,), ``jacobian`` (point, state, state), ``eigenvalues`` (point, state) complex,
+                ``stable`` (point,) and any further numbers per point. Complex arrays get a last
+                axis (re, im).
             source: Id of the file whose dynamics they belong to.
         """
         if not NAME.fullmatch(name):
@@ -301,7 +301,7 @@ class Writer:
         for key, values in arrays.items():
             array = np.asarray(values)
             if np.iscomplexobj(array):
-                array = np.stack([array.real, array.imag], axis=-1)
+                array = np.stack([np.real(array), np.imag(array)], axis=-1)
             elif array.dtype == bool:
                 array = array.astype(np.uint8)
             path = f"/fixed_points/{name}/{key}"
@@ -364,7 +364,10 @@ class Writer:
         return spec, array
 
     def _fit(self, path: str, shape: tuple[int, ...], axes: Sequence[str | None], limit: int | None) -> None:
-        """Check a shape against the axes; axes not yet declared get ids from 0. `limit`: at most so many trials."""
+        """Check a shape against the axes; axes not yet declared get ids from 0.
+
+        `limit` is how many trials a block may have; None for a whole array.
+        """
         if len(shape) == len(axes):
             for axis, size in zip(axes, shape, strict=True):
                 if axis is not None and axis not in self.sizes and axis not in ("trial", "time"):

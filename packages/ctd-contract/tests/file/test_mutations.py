@@ -311,7 +311,9 @@ def test_newer_minor_versions_are_read_with_one_warning(edited):
         raw["/signals/states"].attributes["mood"] = "good"
 
     path = edited("task", change)
-    with pytest.warns(cc.ContractWarning) as caught, cc.open(path) as file:
+    with pytest.warns(cc.ContractWarning) as caught:
+        file = cc.open(path)
+    with file:
         assert "dreams" not in file.signals
         assert file.signals["states"].shape == (6, 5, 2)
     assert len(caught) == 1

@@ -244,9 +244,14 @@ def test_an_exception_leaves_an_older_file_as_it_was(tmp_path):
     path = tmp_path / "x.h5"
     write(path)
     before = path.read_bytes()
-    with pytest.raises(KeyboardInterrupt), start(path, axes={"neuron": NEURONS}, overwrite=True) as writer:
-        writer.signal("spikes", SPIKES)
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with start(path, axes={"neuron": NEURONS}, overwrite=True) as writer:
+            writer.signal("spikes", SPIKES)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["x.h5"]
 
@@ -259,8 +264,8 @@ def test_an_error_of_the_caller_is_not_called_one_of_writing(tmp_path):
 
 LONG = """
     import sys, numpy as np, ctd_contract as cc
-    with cc.create(sys.argv[1], "recording", name="x", producer="t", trial=100_000, time=20, bin_width_s=0.01,
-                   axes={"neuron": 10}, overwrite=True) as writer:
+    with cc.create(sys.argv[1], "recording", name="x", producer="t", trial=100_000, time=20,
+                   bin_width_s=0.01, axes={"neuron": 10}, overwrite=True) as writer:
         writer.column("trials", "split", np.zeros(100_000))
         writer.column("neurons", "held_out", np.zeros(10))
         for index in range(1000):
@@ -296,8 +301,8 @@ FULL = """
     import os, resource, sys, numpy as np, ctd_contract as cc
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
     try:
-        with cc.create(sys.argv[1], "recording", name="x", producer="t", trial=1000, time=20, bin_width_s=0.01,
-                       axes={"neuron": 10}) as writer:
+        with cc.create(sys.argv[1], "recording", name="x", producer="t", trial=1000, time=20,
+                       bin_width_s=0.01, axes={"neuron": 10}) as writer:
             writer.column("trials", "split", np.zeros(1000))
             writer.column("neurons", "held_out", np.zeros(10))
             random = np.random.default_rng(0)
@@ -345,7 +350,8 @@ LARGE = """
         writer.column("neurons", "held_out", np.zeros(10))
         for start in range(0, trials, 250):
             block = np.full((250, 100, 10), start // 250, np.float32)
-            writer.append({"spikes": np.ones((250, 100, 10), np.uint8), "inputs": block[..., :5], "truth/states": block[..., :2],
+            spikes = np.ones((250, 100, 10), np.uint8)
+            writer.append({"spikes": spikes, "inputs": block[..., :5], "truth/states": block[..., :2],
                            "truth/rates": block})
     total = 0.0
     with cc.open(path) as file:

@@ -1,5 +1,6 @@
-"""Fuzz a range of files in a process of its own: ``worker.py FOLDER SEED START STOP``.
+"""Fuzz a range of files in a process of its own: ``worker.py FOLDER SEED START STOP [FILE]``.
 
+Golden files are broken in all ways; of a FILE, each byte is flipped in turn.
 Prints one line before and one after each file, so that the parent knows which file ended the process.
 """
 
@@ -57,7 +58,7 @@ def _portable(item: Any) -> Any:
 
 
 def damage(data: bytes, index: int, random: np.random.Generator) -> bytes:
-    """Bytes with one sort of damage; a third of the files walk through every byte in turn."""
+    """Bytes with one sort of damage; a third of the files flip one byte."""
     broken = bytearray(data)
     size = len(data)
     at, length = int(random.integers(size)), int(random.integers(1, 200))
@@ -122,28 +123,41 @@ def attempt(path: Path, known: dict[str, Any] | None) -> str:
     return "unharmed" if known is not None else "readable"
 
 
+def broken(path: Path, index: int, seed: int, original: Path | None) -> Path:
+    """Write broken file number `index`; the file that it was made from, if its content is still known."""
+    random = np.random.default_rng([seed, index])
+    if original is not None:
+        data = bytearray(original.read_bytes())
+        data[index] ^= int(random.choice([1, 16, 128, 255]))
+        path.write_bytes(data)
+        return original
+    source = golden_path(KINDS[(index // 9) % len(KINDS)])
+    if index % 5 == 4:
+        path.write_bytes(source.read_bytes())
+        edit(path, random)
+        return path
+    path.write_bytes(damage(source.read_bytes(), index, random))
+    return source
+
+
 def main() -> None:
     """Fuzz the files numbered START to STOP."""
     folder, seed, start, stop = Path(sys.argv[1]), *map(int, sys.argv[2:5])
+    original = Path(sys.argv[5]) if len(sys.argv) > 5 else None
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    originals = {kind: golden_path(kind).read_bytes() for kind in KINDS}
-    contents = {kind: content(golden_path(kind)) for kind in KINDS}
+    sources = [original] if original else [golden_path(kind) for kind in KINDS]
+    contents = {source: content(source) for source in sources}
     path = folder / f"fuzz-{start}.h5"
     for index in range(start, stop):
-        print(f"start {index}", flush=True)
+        print(f"start {index}", flush=True)  # noqa: T201
         signal.alarm(SECONDS_PER_FILE)
-        random = np.random.default_rng([seed, index])
-        kind = KINDS[(index // 9) % len(KINDS)]
-        is_edit = index % 5 == 4
-        path.write_bytes(originals[kind] if is_edit else damage(originals[kind], index, random))
-        if is_edit:
-            edit(path, random)
+        source = broken(path, index, seed, original)
         try:
-            result = attempt(path, None if is_edit else contents[kind])
+            result = attempt(path, contents.get(source))
         except Exception as error:
             result = f"FAILURE: {type(error).__name__}: {error}"
-        print(f"end {index} {result}", flush=True)
+        print(f"end {index} {result}", flush=True)  # noqa: T201
     path.unlink()
 
 

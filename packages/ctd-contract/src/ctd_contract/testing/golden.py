@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import reader, writer
-from ..dynamics import Affine, Probe
-from ..readout import Layer, Readout
+from ctd_contract import reader, writer
+from ctd_contract.dynamics import Affine, Probe
+from ctd_contract.readout import Layer, Readout
 
 FOLDER = Path(__file__).parent / "golden"
 PRODUCER = "ctd-contract.testing 1"
@@ -38,11 +38,9 @@ def golden_path(kind: str, version: str = "1.0") -> Path:
 def write_golden(folder: str | os.PathLike[str]) -> dict[str, str]:
     """Write the golden files of this version; their digests by name."""
     folder = Path(folder)
-    writers = {"task": _task, "recording": _recording, "inference": _inference, "analysis": _analysis}
     digests = {}
-    for kind, write in writers.items():
-        path = folder / f"{kind}-1.0.h5"
-        write(folder, path)
+    for write in (_task, _recording, _inference, _analysis):
+        path = write(folder)
         with reader.open(path) as file:
             digests[path.stem] = file.digest
     return digests
@@ -86,7 +84,8 @@ def _create(path: Path, kind: str, **options) -> writer.Writer:
     )
 
 
-def _task(folder: Path, path: Path) -> None:
+def _task(folder: Path) -> Path:
+    path = folder / "task-1.0.h5"
     inputs, states, initial = _simulate()
     with _create(path, "task", axes={"input": [3]}) as file:
         file.column("trials", "split", [0, 0, 1, 2])
@@ -102,9 +101,11 @@ def _task(folder: Path, path: Path) -> None:
         file.signal("initial_state", initial)
         file.dynamics(DYNAMICS, _probe(DYNAMICS))
         file.readout(Readout([Layer([[1.0, 0.0]])]))
+    return path
 
 
-def _recording(folder: Path, path: Path) -> None:
+def _recording(folder: Path) -> Path:
+    path = folder / "recording-1.0.h5"
     inputs, states, initial = _simulate()
     lengths = np.array([6, 4, 6, 5])
     valid = (np.arange(BINS) < lengths[:, None])[..., None]
@@ -133,9 +134,11 @@ def _recording(folder: Path, path: Path) -> None:
         file.truth("initial_state", initial)
         file.truth_dynamics(DYNAMICS, _probe(DYNAMICS))
         file.truth_readout(READOUT)
+    return path
 
 
-def _inference(folder: Path, path: Path) -> None:
+def _inference(folder: Path) -> Path:
+    path = folder / "inference-1.0.h5"
     with (
         reader.open(folder / "recording-1.0.h5") as source,
         _create(path, "inference", axes={"neuron": source.axis("neuron")}, parents=[source.parent()]) as file,
@@ -154,9 +157,11 @@ def _inference(folder: Path, path: Path) -> None:
         file.dynamics(turned, _probe(turned))
         first = READOUT.layers[0]
         file.readout(Readout([Layer(first.weight[:, ::-1], first.bias, "relu")]))
+    return path
 
 
-def _analysis(folder: Path, path: Path) -> None:
+def _analysis(folder: Path) -> Path:
+    path = folder / "analysis-1.0.h5"
     with (
         reader.open(folder / "recording-1.0.h5") as truth,
         reader.open(folder / "inference-1.0.h5") as model,
@@ -184,3 +189,4 @@ def _analysis(folder: Path, path: Path) -> None:
             "stable": [True],
         }
         file.fixed_points("truth", arrays, source=truth.id)
+    return path

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..dynamics import GRU, Affine, Dynamics, Probe
+from ctd_contract.dynamics import GRU, Affine, Dynamics, Probe
 
 SYSTEMS = ("affine", "gru")
 

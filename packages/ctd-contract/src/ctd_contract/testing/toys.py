@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import reader, writer
-from ..dynamics import Affine, Opaque, Probe
-from ..provenance import Parent
-from ..readout import Layer, Readout
+from ctd_contract import reader, writer
+from ctd_contract.dynamics import Affine, Opaque, Probe
+from ctd_contract.provenance import Parent
+from ctd_contract.readout import Layer, Readout
+
 from .system import Trajectories, simulate
 
 PRODUCER = "ctd-contract.testing 1"
@@ -34,7 +35,10 @@ def make_task(
 
     Arguments:
         path: The file to write.
-        n_trials, n_time, n_states, n_inputs: Sizes; outputs and targets have one channel per input.
+        n_trials: Number of trials.
+        n_time: Number of bins.
+        n_states: Number of units.
+        n_inputs: Number of input channels; there are as many outputs and targets.
         seed: Seed of everything in it.
         system: ``gru`` or ``affine``.
         lengths: Give trials different lengths, the rest padded with zeros.
@@ -100,7 +104,11 @@ def make_recording(
 
     Arguments:
         path: The file to write.
-        n_trials, n_time, n_neurons, n_states, n_inputs: Sizes.
+        n_trials: Number of trials.
+        n_time: Number of bins.
+        n_neurons: Number of neurons.
+        n_states: Number of states.
+        n_inputs: Number of input channels.
         n_held_out: How many neurons, the last ones, are held out.
         n_forward: How many bins, the last ones, are to be predicted.
         seed: Seed of everything in it.
