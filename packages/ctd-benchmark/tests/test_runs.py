@@ -28,7 +28,7 @@ def test_a_suite_runs_every_job_once_and_leaves_a_report(bench):
     assert len(bench.leaderboard()) == 4
     folder = bench.folder / "outputs/benchmark/own"
     assert (folder / "report.html").read_text() == "report of 3 models"
-    assert "| model-1 | 0.600" in (folder / "leaderboard.md").read_text()
+    assert "| rate_r2 (plain-1) | 0.500" in (folder / "leaderboard.md").read_text()
 
 
 def test_a_second_run_does_nothing(bench):

@@ -84,7 +84,8 @@ def test_every_combination_is_run_and_named_apart():
     jobs = plan(suite)
     stages = [job.stage for job in jobs]
     assert [stages.count(s) for s in ("tasks", "simulators", "models", "analyses")] == [3, 9, 27, 18]
-    names = {s for job in jobs for s in job.settings if s.startswith("name=")}
+    recordings = [job for job in jobs if job.stage == "simulators"]
+    names = {s for job in recordings for s in job.settings if s.startswith("name=")}
     assert len(names) == 9
     assert "name=t-network-1-r-spikes-5" in names
     analysis = next(job for job in jobs if job.stage == "analyses")
@@ -138,9 +139,10 @@ def row(model="m", seed=0, value=0.5, low=float("nan"), dataset="d"):
 
 def test_seeds_are_summed_up_and_intervals_shown():
     rows = [row(seed=0, value=0.4), row(seed=1, value=0.6), row("n", value=0.7, low=0.6)]
-    columns, lines = summary(rows)["d", "test"]
-    assert columns == ["r2 (v-1)"]
-    assert lines == [["m", "0.500 ± 0.141 (2 seeds)"], ["n", "0.700 [0.600, 0.800]"]]
+    assert summary(rows)["d", "test"] == [
+        ["metric", "m", "n"],
+        ["r2 (v-1)", "0.500 ± 0.141 (2 seeds)", "0.700 [0.600, 0.800]"],
+    ]
 
 
 def test_several_reports_hang_on_one_page(tmp_path):
