@@ -64,6 +64,7 @@ class FitConfig(CommandConfig):
 
     Attributes:
         data: The recording to fit.
+        name: What the fit is called in results; by default its model.
         name: What the fit is called in tables and figures; by default the model's name.
         model: The model.
         training: How it is fitted.
