@@ -191,3 +191,16 @@ def test_wrong_shapes_are_refused(arguments, message):
 def test_wrong_settings_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         FixedPointSearch(**settings)
+
+
+def test_a_unit_that_holds_any_value_does_not_stop_the_others(rng):
+    """The second update gate is one to the last digit: its row of dF/dx - 1 is exactly zero."""
+    weight, bias = np.zeros((6, 2)), np.array([0.0, 0.0, 0.0, 50.0, 0.0, 0.0])
+    weight[4, 0] = 4.0
+    gru = GRU(np.zeros((6, 0)), weight, bias, np.zeros(6))
+    root = bistable()[1]
+    visited = np.stack([rng.uniform(-1.2, 1.2, 200), np.repeat([0.25, -0.25], 100)], axis=1)
+    found = find_fixed_points(gru, visited, search=FixedPointSearch(max_damped_starts=0), **BIN)
+    expected = [[a, b] for a in (-root, 0.0, root) for b in (-0.25, 0.25)]
+    order = np.lexsort(np.round(found.state.T, 6)[::-1])
+    np.testing.assert_allclose(found.state[order], expected, atol=1e-10)

@@ -128,7 +128,8 @@ def _descend(
         max_iterations=search.max_iterations,
     )
     is_slow = np.zeros(len(points), dtype=bool)
-    stalled = np.flatnonzero(np.isfinite(speed) & (speed > search.tolerance))
+    # The starts are in random order: the first ones are a fair choice.
+    stalled = np.flatnonzero(np.isfinite(speed) & (speed > search.tolerance))[: search.max_damped_starts]
     if len(stalled):
         points[stalled], speed[stalled], is_slow[stalled] = levenberg_marquardt(
             residual,

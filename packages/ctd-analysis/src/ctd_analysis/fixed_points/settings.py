@@ -22,6 +22,7 @@ class FixedPointSearch:
             doubled until they fit.
         max_iterations: Newton iterations of a start.
         max_damped_iterations: Levenberg-Marquardt iterations of a start at which Newton's method stalled.
+        max_damped_starts: At most as many of these starts go on; they lie close together along slow manifolds.
     """
 
     n_starts: int = 1024
@@ -32,14 +33,15 @@ class FixedPointSearch:
     reach: float | None = 3.0
     max_points: int = 256
     max_iterations: int = 50
-    max_damped_iterations: int = 100
+    max_damped_iterations: int = 60
+    max_damped_starts: int = 128
 
     def __post_init__(self) -> None:
         positive = ("n_starts", "tolerance", "separation", "max_points", "max_iterations")
         for name in positive:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it has to be above 0")
-        for name in ("noise", "slow_speed", "max_damped_iterations"):
+        for name in ("noise", "slow_speed", "max_damped_iterations", "max_damped_starts"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it can't be negative")
         if self.reach is not None and not self.reach > 0.0:
