@@ -22,8 +22,8 @@ TRAIN = cc.SPLITS["train"]
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """What some trials give.
+class Observed:
+    """What neurons make of some trials.
 
     Attributes:
         rates: float32 (trial, time, neuron) in spikes/s; zero in padding.
@@ -47,7 +47,7 @@ def observe(
     *,
     bin_width_s: float,
     dtype: type[np.unsignedinteger] = np.uint16,
-) -> Chunk:
+) -> Observed:
     """Rates and counts of some trials.
 
     Args:
@@ -66,7 +66,7 @@ def observe(
     if spikes.max(initial=0) > np.iinfo(dtype).max:
         raise ValueError(f"a bin has {spikes.max()} spikes, more than {np.iinfo(dtype).max}: lower the rates")
     variance = counts.variance(mean)
-    return Chunk(rates, spikes.astype(dtype), _per_neuron(variance), _per_neuron(mean))
+    return Observed(rates, spikes.astype(dtype), _per_neuron(variance), _per_neuron(mean))
 
 
 def _per_neuron(values: NDArray[np.float64]) -> NDArray[np.float64]:

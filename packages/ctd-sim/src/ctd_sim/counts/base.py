@@ -1,4 +1,4 @@
-"""What a count model is, and which one has a given Fano factor."""
+"""What a count model is."""
 
 from __future__ import annotations
 
@@ -37,20 +37,3 @@ class Generators:
         if name not in self._streams:
             self._streams[name] = stream(self._seed, f"counts/{name}", self._block)
         return self._streams[name]
-
-
-def count_model(fano: float) -> CountModel:
-    """The count model whose variance is `fano` times its mean in every bin, as far as one exists.
-
-    Args:
-        fano: 1 gives Poisson counts, more negative binomial ones, less `Underdispersed` ones.
-    """
-    from ctd_sim.counts.negative_binomial import NegativeBinomial
-    from ctd_sim.counts.poisson import Poisson
-    from ctd_sim.counts.underdispersed import Underdispersed
-
-    if not np.isfinite(fano) or fano < 0:
-        raise ValueError(f"a Fano factor is finite and not negative, got fano={fano}")
-    if fano == 1:
-        return Poisson()
-    return NegativeBinomial(fano) if fano > 1 else Underdispersed(fano)
