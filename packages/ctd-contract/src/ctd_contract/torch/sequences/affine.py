@@ -1,9 +1,13 @@
 """Linear dynamical systems over whole sequences."""
 
+from functools import partial
+
 from torch import Tensor
 from torch.nn import functional
 
 from ctd_contract.torch.sequences.arguments import BACKENDS, choose, count_bins, unroll
+from ctd_contract.torch.sequences.rnn_kernel import RNNKernel
+from ctd_contract.torch.sequences.scan import Recurrence, scan
 
 
 def affine(
@@ -33,7 +37,11 @@ def affine(
         States (trial, time, state); ``[:, k]`` is the state after the input of bin k.
     """
     bins = count_bins(inputs, noise, initial_state, n_time)
-    choose("backend", backend, BACKENDS)
+    if inputs is not None and B is None:
+        raise ValueError("there are inputs but B is None: pass the weights of the inputs")
+    if choose("backend", backend, BACKENDS) == "fast":
+        make = partial(RNNKernel, alpha=1.0, nonlinearity="identity", noise_inside=False)
+        return scan(Recurrence(make, inputs, initial_state, noise, (B, A, c), bins))[0]
 
     def step(state: Tensor, index: int) -> Tensor:
         new = functional.linear(state, A, c)

@@ -1,5 +1,6 @@
 """Encoder: two GRUs that read a sequence from both ends."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ class BidirectionalStates(NamedTuple):
     backward_all: Tensor | None
 
 
-# weight_input, weight_state, bias_input and bias_state of one direction, in torch's shapes and order of gates.
+# weight_input, weight_state, bias_input and bias_state of one direction, in torch's shapes and order.
 Parameters = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 
 
@@ -71,7 +72,7 @@ def bidirectional_gru(
         back = read(initial_backward, backward, range(bins - 1, -1, -1))
         if not all_states:
             return BidirectionalStates(ahead[bins - 1], back[0], None, None)
-        return _with_last(*(torch.stack([side[k] for k in range(bins)], dim=1) for side in (ahead, back)))
+        return _with_last([torch.stack([side[k] for k in range(bins)], dim=1) for side in (ahead, back)])
     make = partial(
         GRUAfter if reset == "after" else GRUBefore, clip=clip, noisy=False, padded=lengths is not None
     )
@@ -80,10 +81,11 @@ def bidirectional_gru(
         Recurrence(make, inputs, initial_forward, None, forward, bins, False, invalid, all_states),
         Recurrence(make, inputs, initial_backward, None, backward, bins, True, invalid, all_states),
     )
-    return _with_last(*states) if all_states else BidirectionalStates(*states, None, None)
+    return _with_last(states) if all_states else BidirectionalStates(states[0], states[1], None, None)
 
 
-def _with_last(ahead: Tensor, back: Tensor) -> BidirectionalStates:
+def _with_last(states: Sequence[Tensor]) -> BidirectionalStates:
+    ahead, back = states
     return BidirectionalStates(ahead[:, -1], back[:, 0], ahead, back)
 
 

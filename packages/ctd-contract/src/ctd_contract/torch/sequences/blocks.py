@@ -1,13 +1,15 @@
 """Runs blocks of trials side by side, each in a thread that computes alone.
 
-The products of one bin are too small to be shared out among cores, and a block of about a hundred trials keeps
-its state and gates in a core's own cache. torch releases the interpreter's lock inside every operation.
+The products of one bin are too small to be shared out among cores, and a block of about a hundred trials
+keeps its state and gates in a core's own cache. torch frees the interpreter's lock inside every operation.
 """
 
+import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-import time
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -20,14 +22,14 @@ Result = TypeVar("Result")
 
 
 def split_trials(trials: int, device: torch.device) -> list[slice]:
-    """Split trials into blocks of nearly equal size, a whole number for every thread where they are enough."""
+    """Split trials into blocks of nearly equal size, as many for every thread where they are enough."""
     if device.type != "cpu":
         return [slice(0, trials)]
     threads = torch.get_num_threads()
     count = threads * max(1, -(-trials // (_LARGEST * threads)))
     count = max(1, min(count, trials // _SMALLEST))
     edges = [trials * index // count for index in range(count + 1)]
-    return [slice(start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], device: torch.device) -> list[Result]:
@@ -54,6 +56,11 @@ def _pool(threads: int) -> ThreadPoolExecutor:
         future.result()
     torch.set_num_threads(before)
     return pool
+
+
+# Threads do not survive a fork: the child starts its own.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def _wait() -> None:

@@ -30,7 +30,8 @@ class GRUKernel(Kernel):
         self.gates = self.deltas = 4 * self.size
         self.clip = clip
         self.padded = padded
-        # z h + (1-z) n lies between h and n, and |n| < 1: without noise nothing leaves ±clip after the first bin.
+        # z h + (1-z) n lies between h and n, and |n| < 1: without noise nothing leaves ±clip after the
+        # first bin.
         self.always_clips = clip is not None and (noisy or padded or clip < 1.0)
         self.has_biases = bias_input is not None, bias_state is not None
         zeros = weight_state.new_zeros(3 * self.size)
@@ -77,7 +78,7 @@ class GRUKernel(Kernel):
         to_n.mul_(closed)
         if not self.clips(0, first):
             return z
-        inside = torch.lerp(n, states[:-1], z).abs_().le_(self.clip)
+        inside = torch.lerp(n, states[:-1], z).abs_().le_(self.clip)  # type: ignore[arg-type]
         if self.padded:
             inside.masked_fill_(z == 1.0, 1.0)
         if not self.always_clips:
@@ -173,6 +174,7 @@ class GRUAfter(GRUKernel):
         self, sums: Sequence[Tensor], deltas: Tensor, gates: Tensor, states: Tensor, driven: Tensor
     ) -> None:
         """One product for the state, one for the inputs."""
+        del gates
         size = self.size
         sums[0].addmm_(states.t(), deltas[:, : 3 * size])
         sums[1].addmm_(driven.t(), deltas[:, size:])

@@ -16,7 +16,7 @@ class Kernel:
     """Arithmetic of one kind of dynamics, made once per call from its parameters.
 
     All arrays are time-major, so that every bin's matrix is one piece of memory, and hold one chunk: several
-    bins of one block of trials. "Driven" is the inputs with a column of ones behind them.
+    bins of one block of trials. "Driven" are the inputs with a column of ones behind them.
 
     Attributes:
         gates: Numbers per bin and trial that are kept for the backward pass.
@@ -27,7 +27,7 @@ class Kernel:
     deltas: int
 
     def drive(self, gates: Tensor, driven: Tensor) -> None:
-        """Set the part of ``gates`` (bins trials, gates) that comes from ``driven`` (bins trials, input + 1)."""
+        """Set the part of ``gates`` (bins trials, gates) that ``driven`` (bins trials, input + 1) gives."""
         raise NotImplementedError
 
     def hold(self, gates: Tensor, invalid: Tensor) -> None:

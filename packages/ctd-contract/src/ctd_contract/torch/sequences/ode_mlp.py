@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ctd_contract.torch.sequences.arguments import BACKENDS, at, choose, count_bins, unroll
-from ctd_contract.torch.sequences.cells import joined, mlp
+from ctd_contract.torch.sequences.cells import NONLINEARITIES, joined, mlp
+from ctd_contract.torch.sequences.residual_mlp import residual_mlp
 
 METHODS = ("euler", "midpoint", "rk4")
 
@@ -45,18 +48,32 @@ def ode_mlp(
     bins = count_bins(inputs, noise, initial_state, n_time)
     choose("activation", activation, ("relu", "tanh", "softplus"))
     choose("method", method, METHODS)
-    choose("backend", backend, BACKENDS)
     if substeps < 1:
         raise ValueError(f"substeps is at least 1, got {substeps}")
+    fast = choose("backend", backend, BACKENDS) == "fast"
+    if fast and method == "euler" and substeps == 1:
+        arguments = {"delta": dt, "activation": activation, "noise": noise, "n_time": n_time}
+        return residual_mlp(inputs, initial_state, weights, biases, **arguments)
+    size = initial_state.shape[1]
+    first, drive_weight = weights[0][:, :size], weights[0][:, size:]
+    # The inputs are held over a bin, so their part of the first layer is one product for all bins.
+    drives = (
+        functional.linear(inputs, drive_weight, biases[0]).unbind(1) if fast and inputs is not None else None
+    )
+
+    def field(values: Tensor, index: int) -> Tensor:
+        if drives is None:
+            return mlp(joined(values, at(inputs, index)), weights, biases, activation)
+        hidden = torch.addmm(drives[index], values, first.t())
+        return (
+            hidden
+            if len(weights) == 1
+            else mlp(NONLINEARITIES[activation](hidden), weights[1:], biases[1:], activation)
+        )
 
     def step(state: Tensor, index: int) -> Tensor:
-        drive = at(inputs, index)
-
-        def field(values: Tensor) -> Tensor:
-            return mlp(joined(values, drive), weights, biases, activation)
-
         for _ in range(substeps):
-            state = integrate(field, state, dt / substeps, method)
+            state = integrate(lambda values: field(values, index), state, dt / substeps, method)
         return state if noise is None else state + noise[:, index]
 
     return unroll(step, initial_state, bins)

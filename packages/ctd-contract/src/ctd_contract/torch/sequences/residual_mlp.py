@@ -1,11 +1,14 @@
 """Discrete neural ODEs, x' = x + delta MLP([x, u]), over whole sequences."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor
 
 from ctd_contract.torch.sequences.arguments import BACKENDS, at, choose, count_bins, unroll
 from ctd_contract.torch.sequences.cells import joined, mlp
+from ctd_contract.torch.sequences.residual_mlp_kernel import ResidualMLPKernel
+from ctd_contract.torch.sequences.scan import Recurrence, scan
 
 
 def residual_mlp(
@@ -38,7 +41,12 @@ def residual_mlp(
     """
     bins = count_bins(inputs, noise, initial_state, n_time)
     choose("activation", activation, ("relu", "tanh", "softplus"))
-    choose("backend", backend, BACKENDS)
+    # A single layer is linear and has nothing to keep: the loop is as good.
+    if choose("backend", backend, BACKENDS) == "fast" and len(weights) > 1:
+        make = partial(
+            ResidualMLPKernel, state_size=initial_state.shape[1], delta=delta, activation=activation
+        )
+        return scan(Recurrence(make, inputs, initial_state, noise, (*weights, *biases), bins))[0]
 
     def step(state: Tensor, index: int) -> Tensor:
         new = state + delta * mlp(joined(state, at(inputs, index)), weights, biases, activation)

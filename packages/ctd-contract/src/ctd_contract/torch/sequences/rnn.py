@@ -1,9 +1,13 @@
 """Vanilla and leaky recurrent networks over whole sequences."""
 
+from functools import partial
+
 from torch import Tensor
 
 from ctd_contract.torch.sequences.arguments import BACKENDS, at, choose, count_bins, unroll
 from ctd_contract.torch.sequences.cells import rnn_cell
+from ctd_contract.torch.sequences.rnn_kernel import RNNKernel
+from ctd_contract.torch.sequences.scan import Recurrence, scan
 
 
 def rnn(
@@ -42,7 +46,10 @@ def rnn(
     bins = count_bins(inputs, noise, initial_state, n_time)
     choose("nonlinearity", nonlinearity, ("tanh", "relu"))
     choose("noise_place", noise_place, ("state", "drive"))
-    choose("backend", backend, BACKENDS)
+    if choose("backend", backend, BACKENDS) == "fast":
+        make = partial(RNNKernel, alpha=alpha, nonlinearity=nonlinearity, noise_inside=noise_place == "drive")
+        parameters = (weight_input, weight_state, bias)
+        return scan(Recurrence(make, inputs, initial_state, noise, parameters, bins))[0]
     inside, outside = (noise, None) if noise_place == "drive" else (None, noise)
 
     def step(state: Tensor, index: int) -> Tensor:

@@ -6,7 +6,7 @@ weights and inputs are one product per chunk, while the deltas are still in the 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -59,6 +59,7 @@ def scan(*recurrences: Recurrence) -> tuple[Tensor, ...]:
     Returns:
         Per recurrence the states (trial, time, state), or the last one (trial, state).
     """
+    recurrences = tuple(_in_one_precision(one) for one in recurrences)
     return _Scan.apply(recurrences, *(tensor for one in recurrences for tensor in one.tensors))
 
 
@@ -81,7 +82,7 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         """Run all blocks backwards and add up what they found for the parameters."""
         tensors, needs = list(ctx.saved_tensors), list(ctx.needs_input_grad[1:])
         jobs, targets = [], []
@@ -116,6 +117,12 @@ class _Targets(NamedTuple):
                 for t, n in pairs
             )
         )
+
+
+def _in_one_precision(one: Recurrence) -> Recurrence:
+    """Compute with the precision of the parameters, also where a half-precision layer made the state."""
+    dtype = next(parameter.dtype for parameter in one.parameters if parameter is not None)
+    return one if one.initial.dtype == dtype else replace(one, initial=one.initial.to(dtype))
 
 
 def _output(one: Recurrence) -> Tensor:
@@ -159,8 +166,8 @@ class _Block:
             self.kernel.forward(here, walk, noise, start == 0)
             if one.all_states:
                 self._view(output, start, bins).copy_(self._turned(walk[1:]))
-        if not one.all_states:
-            output[self.rows] = walk[-1]
+            if not one.all_states and start + bins == one.bins:
+                output[self.rows] = walk[-1]
         if keep:
             self.workspace, self.gates, self.states = workspace, gates, states
 

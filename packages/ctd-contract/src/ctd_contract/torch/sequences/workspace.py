@@ -1,7 +1,7 @@
 """Buffers that outlive a training step, so that the next one writes to memory that is already mapped.
 
-A sequence of usual size keeps a few hundred MB between its forward and its backward pass. Memory fresh from the
-operating system costs a page fault per 4 KiB, together more than the arithmetic on it.
+A sequence of usual size keeps a few hundred MB between its forward and its backward pass. Memory fresh from
+the operating system costs a page fault per 4 KiB, together more than the arithmetic on it.
 """
 
 import threading
