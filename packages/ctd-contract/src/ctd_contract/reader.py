@@ -263,7 +263,8 @@ class Columns(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._loaded:
             self._loaded[name] = self._inventory.read(self._entries[name].path)
-        return self._loaded[name]
+        # A copy: what a caller does to it must not change what the next one reads.
+        return self._loaded[name].copy()
 
     def unit(self, name: str) -> str:
         """Unit of a column, empty for none."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .readout import Readout
 
 P = ParamSpec("P")
+LONGEST_HEADER_BYTES = 2000
 # Of the ids of contract files.
 NAMESPACE = uuid.UUID("9d0f5c3e-5c0b-5e52-8a3f-0c1f6f6e2a11")
 
@@ -251,7 +252,7 @@ class Writer:
             path, unit = root + leaf, (units or {}).get(name)
             if path not in self._rows and path in self._hashes:
                 raise self.error("CTD602", path, "one way of writing it", "a second", "append it or write it")
-            spec, array = self._prepare(root, leaf, block, self.sizes["trial"], path)
+            spec, array = self._prepare(root, leaf, block, self.sizes.get("trial", 0), path)
             if path not in self._rows:
                 self._start(path, array.shape, array.dtype, spec.axes, self._unit(spec, unit), spec.counts)
                 self._rows[path] = 0
@@ -312,7 +313,9 @@ class Writer:
     # --- closing
 
     def close(self) -> None:
-        """Seal the file and put it under its name."""
+        """Seal the file and put it under its name; a closed file stays as it is."""
+        if not self._file:
+            return
         with self.atomic.undone_on_error():
             for path, rows in self._rows.items():
                 if rows != self.sizes["trial"]:
@@ -461,8 +464,11 @@ class Writer:
         provenance.write(self._file, self.provenance)
         root = {"ctd_contract": ".".join(map(str, VERSION)), "ctd_kind": self.kind}
         for name, value in {**root, **self.header}.items():
-            if value is not None:
-                hdf5.write_attribute(self._file, name, value)
+            # HDF5 keeps a longer one where no checksum covers it.
+            if value is not None and len(value.encode()) > LONGEST_HEADER_BYTES:
+                expected = f"at most {LONGEST_HEADER_BYTES} bytes"
+                raise self.error("CTD108", f"/@{name}", expected, f"{len(value.encode())}", "shorten it")
+        portable.write_attributes(self._file, {**root, **self.header})
         self.digest = digest.seal(self._lines())
         self.id = str(uuid.uuid5(NAMESPACE, self.digest))
         hdf5.write_attribute(self._file, "ctd_digest", self.digest)

@@ -418,3 +418,17 @@ def test_the_digest_is_the_same_in_another_process(tmp_path):
     with cc.open(tmp_path / "there.h5") as file:
         assert file.digest == here
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
+
+
+def test_closing_twice_changes_nothing(tmp_path):
+    with start(tmp_path / "x.h5", axes={"neuron": NEURONS}) as writer:
+        writer.signal("spikes", SPIKES)
+        writer.close()
+    assert cc.validate(tmp_path / "x.h5") == []
+
+
+def test_a_novel_is_no_title(tmp_path):
+    with refused("CTD108"):
+        write(tmp_path / "x.h5", title="x" * 2001)
+    write(tmp_path / "x.h5", title="x" * 2000)
+    assert cc.validate(tmp_path / "x.h5") == []
