@@ -29,6 +29,7 @@ def test_leaves_the_file_the_table_the_report_and_figures(files, capsys):
     assert {path.name for path in run.iterdir()} >= {
         "analysis.h5",
         "metrics.csv",
+        "seeds.csv",
         "report.html",
         "figures",
         "config.yaml",
@@ -40,6 +41,9 @@ def test_leaves_the_file_the_table_the_report_and_figures(files, capsys):
         assert [parent.kind for parent in file.provenance.parents] == ["recording", "inference", "inference"]
         assert file.provenance.config["n_resamples"] == 20
         assert str(files) not in str(file.provenance.config)
+    header, *rows = (run / "seeds.csv").read_text().splitlines()
+    assert header == "dataset,model,split,metric,definition,n_seeds,mean,sd"
+    assert any(row.startswith("toy recording,toy,test,rate_r2,variance-weighted-1,2,0.9") for row in rows)
     command = "ctd-analysis truth=recording.h5 inference=[model0.h5,model1.h5]"
     assert command in (run / "report.html").read_text()
     assert COMMAND.invoke([*ARGUMENTS, "out=run"]) == 0

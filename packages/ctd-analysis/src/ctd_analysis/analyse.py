@@ -165,7 +165,8 @@ class _Analysis:
         if "true_states" not in recording.signals:
             self._leave_out(None, "the recording has no true states")
             return
-        trials = visited_trials(self._reference(np.ones(recording.file.sizes["trial"], dtype=bool)))
+        available = np.ones(recording.file.sizes["trial"], dtype=bool)
+        trials = visited_trials(recording, self._reference(available))
         self.truth = visit(recording, recording.signals["true_states"], trials)
         points = self._points(None, self.truth)
         states = recording.signals["true_states"].read(self.shown)
@@ -182,7 +183,7 @@ class _Analysis:
             self._leave_out(model, "the model gives no states")
             return
         recording, states = self.recording, inference.signals["states"]
-        visited = visit(recording, states, visited_trials(self._reference(inference.has)))
+        visited = visit(recording, states, visited_trials(recording, self._reference(inference.has)))
         truth, to_truth = self.truth, None
         if truth is not None:
             if not np.array_equal(visited.trials, truth.trials):

@@ -6,13 +6,14 @@ import csv
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import ctd_contract as cc
-from ctd_analysis.results import TRUTH, AnalysisResult, FixedPoints, MetricRow
+from ctd_analysis.results import TRUTH, AnalysisResult, FixedPoints, MetricRow, SeedSummary
 
 COLUMNS = ("dataset", "model", "seed", "split", "metric", "definition", "value", "low", "high")
 
@@ -58,15 +59,22 @@ def write_analysis(
                 writer.fixed_points(_group_name(label, ids), _arrays(space.points), source=ids[label])
 
 
-def write_table(rows: Iterable[MetricRow], path: str | os.PathLike[str]) -> None:
-    """Writes rows as CSV with the columns of `/metrics`; an interval that isn't there is empty."""
+def write_table(rows: Iterable[MetricRow | SeedSummary], path: str | os.PathLike[str]) -> None:
+    """Writes rows as CSV, a column per field; metrics have those of `/metrics`. What isn't there is empty.
+
+    Args:
+        rows: All of one kind.
+        path: The file to write; an older one is replaced whole or not at all.
+    """
+    rows = list(rows)
+    columns = [column.name for column in fields(rows[0])] if rows else list(COLUMNS)
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.part")
     try:
         with unfinished.open("w", newline="", encoding="utf-8") as stream:
             table = csv.writer(stream)
-            table.writerow(COLUMNS)
-            table.writerows([_for_table(getattr(row, column)) for column in COLUMNS] for row in rows)
+            table.writerow(columns)
+            table.writerows([_for_table(getattr(row, column)) for column in columns] for row in rows)
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

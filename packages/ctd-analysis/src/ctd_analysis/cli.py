@@ -67,6 +67,7 @@ def run(config: AnalysisCommandConfig, run: Run) -> None:
         with cc.open(path) as file:
             parents.append(file.parent(role))
     write_table(result.metrics, run.folder / "metrics.csv")
+    write_table(result.seeds, run.folder / "seeds.csv")
     write_report(result, run.folder)
     write_analysis(
         result,

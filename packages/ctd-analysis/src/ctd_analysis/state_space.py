@@ -18,8 +18,9 @@ from ctd_analysis.sources import Recording, TrialArray
 RESTING, ZERO = "resting", "zero"
 """Choices of the constant input."""
 
-# Trials from which visited states, components and the map into the truth's space are taken.
+# Trials, and about how many bins, for visited states, components and the map into the truth's space.
 _VISITED_TRIALS = 200
+_VISITED_BINS = 40_000
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class Visited:
     projection: Projection
 
 
-def visited_trials(trials: Integers) -> Integers:
-    """At most 200 of the trials, spread evenly."""
-    count = min(len(trials), _VISITED_TRIALS)
+def visited_trials(recording: Recording, trials: Integers) -> Integers:
+    """At most 200 of the trials, fewer when they are long, spread evenly."""
+    count = min(len(trials), _VISITED_TRIALS, max(20, _VISITED_BINS // recording.file.sizes["time"]))
     return trials[np.linspace(0, len(trials) - 1, count).astype(np.int64)]
 
 

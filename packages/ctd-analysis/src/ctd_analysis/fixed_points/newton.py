@@ -60,7 +60,7 @@ def _iterate(
     row_norms = np.linalg.norm(matrix, axis=2)
     weight = 1.0 / np.where(row_norms > 0.0, row_norms, 1.0)
     matrix *= weight[..., None]
-    # A unit that holds its value whatever it is (a gate rounded to one) has no equation: it stays where it is.
+    # A unit that holds its value whatever it is (a gate rounded to one) has no equation: it stays put.
     point, row = np.nonzero(row_norms == 0.0)
     matrix[point, row, row] = 1.0
     direction = -solve(matrix, error * weight)

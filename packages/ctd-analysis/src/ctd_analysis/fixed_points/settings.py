@@ -22,7 +22,7 @@ class FixedPointSearch:
             doubled until they fit.
         max_iterations: Newton iterations of a start.
         max_damped_iterations: Levenberg-Marquardt iterations of a start at which Newton's method stalled.
-        max_damped_starts: At most as many of these starts go on; they lie close together along slow manifolds.
+        max_damped_starts: At most as many of these starts go on: along slow manifolds they crowd.
     """
 
     n_starts: int = 1024
