@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from ctd_analysis.figures.columns import typical_labels
 from ctd_analysis.figures.palette import TRUTH_LIGHT, model_colors
-from ctd_analysis.figures.style import hide_unused, literal, new_figure, styled
+from ctd_analysis.figures.style import MUTED, hide_unused, literal, new_figure, styled
 from ctd_analysis.results import TRUTH, AnalysisResult, FixedPoints
 
 Complex = NDArray[np.complex128]
@@ -52,50 +53,35 @@ def eigenvalue_figure(result: AnalysisResult, labels: Sequence[str] | None = Non
     with styled():
         figure = new_figure(2.4 * across + 0.3, 2.5 * down + 0.3)
         axes = list(figure.subplots(down, across, squeeze=False).flat)
+        planes = {label: _planes(result, label) for label in shown}
+        reach = max([1.0, *(float(np.max(np.abs(v), initial=0.0)) for pair in planes.values() for v in pair)])
         for axis, label in zip(axes, shown, strict=False):
-            _panel(axis, result, label)
+            _panel(axis, label, model_colors(result)[label], *planes[label], 1.08 * reach)
         hide_unused(axes, len(shown))
-        handles, names = axes[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside lower center", ncols=2)
+        handles = [_handle("+", "truth"), _handle("o", "model")]
+        figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
 
-def plane_range(values: Complex) -> tuple[float, float]:
-    """Half widths of the plane that hold the unit circle and all values, real and imaginary."""
-    finite = values[np.isfinite(values)]
-    reach = float(np.max(np.abs(finite), initial=1.0))
-    return 1.08 * reach, 1.08 * reach
-
-
-def _panel(axis: Axes, result: AnalysisResult, label: str) -> None:
+def _planes(result: AnalysisResult, label: str) -> tuple[Complex, Complex]:
+    """Finite leading eigenvalues of the truth (none without a matching) and of a model."""
     truth, points, leading = leading_pair(result, label)
-    color = model_colors(result)[label]
+    none = np.zeros(0, np.complex128)
+    values = [s.eigenvalues[:, :leading].ravel() if s is not None else none for s in (truth, points)]
+    return values[0][np.isfinite(values[0])], values[1][np.isfinite(values[1])]
+
+
+def _handle(marker: str, name: str) -> Line2D:
+    color = TRUTH_LIGHT if name == "truth" else MUTED
+    return Line2D([], [], linestyle="", marker=marker, color=color, markerfacecolor="none", label=name)
+
+
+def _panel(axis: Axes, label: str, color: str, truth: Complex, model: Complex, reach: float) -> None:
     angle = np.linspace(0.0, 2.0 * np.pi, 200)
     axis.plot(np.cos(angle), np.sin(angle), color="#9aa4af", linewidth=0.8)
-    shown = [] if truth is None else [truth.eigenvalues[:, :leading].ravel()]
-    if truth is not None:
-        axis.plot(
-            shown[0].real,
-            shown[0].imag,
-            "+",
-            color=TRUTH_LIGHT,
-            markersize=6,
-            markeredgewidth=1.0,
-            label="truth",
-        )
-    if points is not None:
-        shown.append(points.eigenvalues[:, :leading].ravel())
-        axis.plot(
-            shown[-1].real,
-            shown[-1].imag,
-            "o",
-            markerfacecolor="none",
-            color=color,
-            markersize=5,
-            label="model",
-        )
-    across, up = plane_range(np.concatenate(shown))
-    axis.set(xlim=(-across, across), ylim=(-up, up), aspect="equal")
+    axis.plot(model.real, model.imag, "o", markerfacecolor="none", color=color, markersize=5, alpha=0.8)
+    axis.plot(truth.real, truth.imag, "+", color=TRUTH_LIGHT, markersize=6, markeredgewidth=0.8)
+    axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     axis.set_xlabel("real part (per bin)")
     axis.set_ylabel("imaginary part")
     axis.set_title(literal(label), color=color)

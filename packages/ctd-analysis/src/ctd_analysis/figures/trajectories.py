@@ -45,13 +45,17 @@ def trajectory_figure(result: AnalysisResult, labels: Sequence[str] | None = Non
     across = min(3, max(1, len(sources)))
     down = max(1, -(-len(sources) // across))
     with styled():
-        figure = new_figure(3.0 * across, 2.9 * down + 0.4)
+        # Constrained layout takes the labels of 3-D axes for wider than they are and may give up on them.
+        width, height, foot = 3.0 * across, 2.9 * down + 0.5, 0.5
+        figure = new_figure(width, height, layout=None)
         grid = figure.subplots(down, across, squeeze=False, subplot_kw={"projection": "3d"})
+        edges = {"left": 0.1 / width, "right": 1.0 - 0.3 / width, "bottom": foot / height}
+        figure.subplots_adjust(**edges, top=1.0 - 0.25 / height, wspace=0.12, hspace=0.12)
         axes = list(grid.flat)
         for axis, source in zip(axes, sources, strict=False):
             _panel(axis, result, source)
         hide_unused(axes, len(sources))
-        figure.legend(handles=_legend(result, sources), loc="outside lower center", ncols=3, fontsize=7.5)
+        figure.legend(handles=_legend(result, sources), loc="lower center", ncols=3, fontsize=7.5)
     return figure
 
 
@@ -68,8 +72,8 @@ def _panel(axis: Axes3D, result: AnalysisResult, source: str) -> None:
         _pairs(axis, result, source)
         _points(axis, truth, TRUTH_LIGHT, 14)
     _points(axis, space, color, 26)
-    axis.set_title(literal(source), color=color)
-    axis.set_box_aspect((1, 1, 1))
+    axis.set_title(literal(source), color=color, pad=0.0)
+    axis.set_box_aspect((1, 1, 1), zoom=1.05)  # pyright: ignore[reportArgumentType]  (a float is meant)
     _limits(axis, result, source)
     owner = "truth's " if in_truth or source == TRUTH else ""
     for index, name in enumerate("xyz"):
