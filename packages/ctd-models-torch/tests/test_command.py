@@ -6,7 +6,7 @@ from toys import digest_of
 import ctd_contract as cc
 from ctd_contract.testing import make_recording, make_task
 from ctd_models_torch.cli import COMMAND, name_result
-from ctd_models_torch.config import MODELS
+from ctd_models_torch.config import MODELS, TRAININGS
 from ctd_models_torch.presets import PRESETS
 
 SMALL = (
@@ -60,16 +60,9 @@ def test_a_finished_run_is_left_alone(recording, tmp_path, capsys):
 @pytest.mark.parametrize("model", sorted(MODELS))
 def test_training_defaults_follow_the_model(model, capsys):
     assert COMMAND.invoke(["data=recording.h5", f"model={model}", "--cfg", "job"]) == 0
-    shown = capsys.readouterr().out
-    assert "learning_rate" in shown
-
-
-def test_each_model_brings_its_own_training_settings():
-    """The default of `training` is the choice of the model's name."""
-    from ctd_models_torch.config import TRAININGS
-
-    assert COMMAND.choices["training"] == "${model}"
-    assert TRAININGS.keys() == MODELS.keys()
+    assert f"learning_rate: {TRAININGS[model]().learning_rate}" in capsys.readouterr().out
+    assert COMMAND.invoke(["data=recording.h5", f"model={model}", "training=lds", "--cfg", "job"]) == 0
+    assert f"learning_rate: {TRAININGS['lds']().learning_rate}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

@@ -69,7 +69,7 @@ class NODEConfig(ModelConfig):
     size: int = 8
     hidden_size: int = 128
     hidden_layers: int = 2
-    delta: float = 0.1
+    delta: float = 0.5
     activation: str = "relu"
 
 
@@ -128,9 +128,11 @@ class FitConfig(TrainingConfig):
         growth: Incremental sequence loss.
     """
 
-    batch_size: int = 50
+    max_epochs: int = 100
+    learning_rate: float = 5e-3
+    batch_size: int = 25
     schedule: str = "cosine"
-    warmup: float = 0.1
+    warmup: float = 0.2
     plateau_factor: float = 0.95
     plateau_patience: int = 6
     growth: GrowthConfig = field(default_factory=GrowthConfig)
@@ -153,20 +155,31 @@ class RecordingConfig:
 class LDSFitConfig(FitConfig):
     """For `LDSConfig`."""
 
+    learning_rate: float = 3e-3
+
 
 @dataclass
 class RNNFitConfig(FitConfig):
-    """For `RNNConfig`."""
+    """For `RNNConfig`, which learns to hold and switch only when whole trials come late."""
+
+    batch_size: int = 20
+    gradient_clip: float | None = 0.2
+    growth: GrowthConfig = field(default_factory=lambda: GrowthConfig(start_bins=20))
 
 
 @dataclass
 class GRUFitConfig(FitConfig):
     """For `GRUConfig`."""
 
+    learning_rate: float = 1e-2
+
 
 @dataclass
 class NODEFitConfig(FitConfig):
-    """For `NODEConfig`."""
+    """For `NODEConfig`, of which the incremental loss is a part (Sedler et al. 2023)."""
+
+    learning_rate: float = 7e-3
+    growth: GrowthConfig = field(default_factory=lambda: GrowthConfig(start_bins=20))
 
 
 # The registries: a name on the command line to its settings.
