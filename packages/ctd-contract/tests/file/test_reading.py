@@ -78,8 +78,23 @@ def test_slices_are_numpy_slices(recording):
         np.testing.assert_array_equal(spikes[2:5, ::2, -1], whole[2:5, ::2, -1])
         np.testing.assert_array_equal(spikes[[1, 4]], whole[[1, 4]])
         np.testing.assert_array_equal(spikes[file.split("train")], whole[file.split("train")])
+        # In any order, repeated, from the end: as NumPy, not as h5py.
+        assert spikes[[]].shape == (0, 8, 8)
+        for rows in ([4, 1, 1, -1], np.zeros(10, bool), np.ones(10, bool), np.array([9], np.int32)):
+            np.testing.assert_array_equal(spikes[rows], whole[rows])
+            np.testing.assert_array_equal(spikes[rows, 2:5, 1], whole[rows, 2:5, 1])
+        for wrong in ([10], [-11], np.ones(9, bool), [[1]]):
+            with pytest.raises(IndexError):
+                spikes[wrong]
         assert len(spikes) == 10
         assert spikes.ndim == 3
+
+
+def test_scattered_rows_of_several_blocks(recording, monkeypatch):
+    monkeypatch.setattr("ctd_contract.reader.BLOCK_BYTES", 300)
+    rows = np.random.default_rng(0).integers(-10, 10, size=50)
+    with cc.open(recording) as file:
+        np.testing.assert_array_equal(file.truth["rates"][rows], file.truth["rates"][:][rows])
 
 
 def test_opening_reads_no_arrays(recording, monkeypatch):
