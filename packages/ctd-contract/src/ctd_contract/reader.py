@@ -311,5 +311,5 @@ class Columns(Mapping[str, np.ndarray]):
 def _warn(report: Report) -> None:
     unknown = [finding for finding in report.findings if finding.severity == WARNING]
     if unknown:
-        listed = "; ".join(f"{found.path}: {found.got}" for found in unknown)
-        warnings.warn(f"{len(unknown)} notes on this file: {listed}", ContractWarning, stacklevel=4)
+        listed = "; ".join(f"{at.path}: expected {at.expected}, got {at.got}" for at in unknown)
+        warnings.warn(f"{len(unknown)} things to know: {listed}", ContractWarning, stacklevel=4)
