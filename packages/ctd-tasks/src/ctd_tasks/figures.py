@@ -66,6 +66,7 @@ def state_space_figure(rollout: Rollout, *, n_trials: int = N_TRAJECTORIES) -> F
     for axis, label in zip("xyz", [f"PC {k + 1} ({s:.0%})" for k, s in enumerate(share)], strict=False):
         getattr(panel, f"set_{axis}label")(label)
     panel.legend(fontsize=7)
+    panel.set_box_aspect(None, zoom=0.85)  # the third label lies outside the axes otherwise
     return figure
 
 
