@@ -1,11 +1,11 @@
 """Seconds of training until rate R² >= .90 on a flip-flop recording (200 bins, 400 trials).
 
-Ours (the defaults of model=gru, fast kernels) against the published recipe in the plain implementation: a
+Ours (model=gru, fast kernels) against the published recipe in the plain implementation: a
 module call per bin in the decoder, torch's own bidirectional GRU as encoder. Looking at the rate R² is not
 timed, the validation loss of both sides is. The slow side is given up after `--limit` seconds; the ratio is
 then a lower bound. It may take a quarter of an hour, so it is outside CI:
 
-    python benchmarks/time_to_score.py --limit 900
+    python benchmarks/run.py time_to_score
 """
 
 import argparse
@@ -39,6 +39,11 @@ TARGET = 0.9
 TASK = (
     "task=flip_flop task.n_time=200 network=noisy_gru network.units=64 "
     "simulation.n_trials=400 simulation.train=0.7 simulation.valid=0.1"
+)
+# Few trials: small batches for more steps, and an encoder that reads no more than where the initial state shows.
+OURS = (
+    GRUConfig(encoder=EncoderConfig(window=30)),
+    GRUFitConfig(max_epochs=45, batch_size=16, tensorboard=False, accelerator="cpu"),
 )
 PUBLISHED = (
     GRUConfig(128, EncoderConfig(100, standardize=False), dropout=0.05, coordinated_dropout=0.0, memory=0.0),
@@ -135,7 +140,21 @@ def recording(folder: Path) -> Path:
     return spikes / "recording.h5"
 
 
+def measure(*, limit: float = 900.0, threads: int = 2, data: Path | None = None) -> dict:
+    """Time both sides on a fresh recording, or on the one given."""
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        path = data or recording(Path(folder))
+        fast_s, fast = seconds_to_target(path, *OURS, plain=False, every=2, limit=limit)
+        slow_s, slow = seconds_to_target(path, *PUBLISHED, plain=True, every=10, limit=limit)
+    reached = {"fast_r2": fast, "slow_r2": slow, "slow_reached": slow >= TARGET}
+    if fast < TARGET:
+        raise RuntimeError(f"ours reached a rate R² of {fast:.3f} only, in {fast_s:.0f} s")
+    return {"name": "time_to_score", "ratio": slow_s / fast_s, "fast_s": fast_s, "slow_s": slow_s, **reached}
+
+
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -144,20 +163,7 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--data", type=Path, help="a recording to use instead of a fresh one")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    ours = GRUConfig(), GRUFitConfig(max_epochs=60, tensorboard=False, accelerator="cpu")
-    with tempfile.TemporaryDirectory() as folder:
-        path = arguments.data or recording(Path(folder))
-        limit = arguments.limit
-        fast_s, fast = seconds_to_target(path, *ours, plain=False, every=2, limit=limit)
-        slow_s, slow = seconds_to_target(path, *PUBLISHED, plain=True, every=10, limit=limit)
-    result = {"name": "time_to_score", "ratio": slow_s / fast_s, "fast_s": fast_s, "slow_s": slow_s}
-    print(
-        json.dumps(
-            {**result, "fast_r2": fast, "slow_r2": slow, "reached": [s >= TARGET for s in (fast, slow)]}
-        )
-    )
+    print(json.dumps(measure(**vars(parser.parse_args()))))
 
 
 if __name__ == "__main__":
