@@ -40,7 +40,7 @@ TASK = (
     "task=flip_flop task.n_time=200 network=noisy_gru network.units=64 "
     "simulation.n_trials=400 simulation.train=0.7 simulation.valid=0.1"
 )
-# Few trials: small batches for more steps, and an encoder that reads no more than where the initial state shows.
+# Few trials: small batches for more steps, and an encoder that reads only where the initial state shows.
 OURS = (
     GRUConfig(encoder=EncoderConfig(window=30)),
     GRUFitConfig(max_epochs=45, batch_size=16, tensorboard=False, accelerator="cpu"),
