@@ -33,6 +33,7 @@ CODES: dict[str, str] = {
     "CTD210": "a column is missing",
     "CTD211": "a unit is missing or isn't the contract's",
     "CTD212": "the bin width is missing or not a positive number",
+    "CTD213": "an array lies where a group belongs",
     # values
     "CTD301": "ids repeat",
     "CTD302": "times don't rise by the bin width",

@@ -74,7 +74,7 @@ class _Content:
             return self._signal
         if folder in TABLES:
             return self._column
-        if folder == "phases":
+        if folder == "phases" and name:
             return self._phase
         if folder in AXES:
             return self._axis

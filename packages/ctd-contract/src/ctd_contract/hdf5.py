@@ -53,8 +53,11 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 def create_dataset(
     parent: h5py.Group, path: str, shape: tuple[int, ...], dtype: np.dtype, *, gzip: bool = False
 ) -> h5py.Dataset:
-    """Empty dataset with the contract's properties: chunked, fletcher32, gzip and shuffle if asked."""
-    options: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if gzip else {}
+    """Empty dataset with the contract's properties: chunked, fletcher32, gzip and shuffle if asked.
+
+    Level 0 of gzip stores values as they are, with a header and a checksum: a chunk that was lost and reads
+    as zeros would pass fletcher32 alone, whose checksum of zeros is zero.
+    """
     return parent.create_dataset(
         path,
         shape=shape,
@@ -63,7 +66,9 @@ def create_dataset(
         maxshape=tuple(size or None for size in shape),
         chunks=chunk_shape(shape, dtype.itemsize),
         fletcher32=True,
-        **options,
+        compression="gzip",
+        compression_opts=1 if gzip else 0,
+        shuffle=gzip,
     )
 
 

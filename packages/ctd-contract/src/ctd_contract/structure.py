@@ -194,9 +194,11 @@ class _Structure:
     # --- tables and signals
 
     def unknown(self) -> None:
-        for name, _ in self.inventory.children("/"):
+        for name, entry in self.inventory.children("/"):
             if name not in AXES and name not in _GROUPS:
-                self.ignored(f"/{name}", [*AXES, *_GROUPS])
+                self.ignored(entry.path, [*AXES, *_GROUPS])
+            elif name in _GROUPS and entry.is_dataset:
+                self.report.error("CTD213", entry.path, "a group", "an array", _REWRITE)
 
     def ignored(self, path: str, known: Iterable[str]) -> None:
         near = difflib.get_close_matches(path.rpartition("/")[2], list(known), 1)

@@ -264,3 +264,15 @@ def test_a_wrong_superblock_is_refused(path):
     struct.pack_into("<Q", data, 12, 2**60)
     path.write_bytes(data)
     refuse(path, "CTD103")
+
+
+@pytest.mark.parametrize("fill", [0, 255])
+def test_a_lost_chunk_is_no_array_of_zeros(path, fill):
+    """Fletcher32 alone takes a chunk of zeros, its checksum included, for sound."""
+    with h5py.File(path) as file:
+        place = file["signals/inputs"].id.get_chunk_info(0)
+    data = bytearray(path.read_bytes())
+    data[place.byte_offset : place.byte_offset + place.size] = bytes([fill]) * place.size
+    path.write_bytes(data)
+    with cc.open(path) as file, pytest.raises(cc.ContractError, match="CTD103"):
+        file.signals["inputs"][:]

@@ -145,6 +145,12 @@ MUTATIONS = [
     ("CTD212", "recording", attribute("/time", "bin_width", -0.01)),
     ("CTD212", "recording", attribute("/time", "bin_width", float("nan"))),
     ("CTD212", "recording", attribute("/time", "bin_width", "10 ms")),
+    ("CTD213", "recording", both(drop("/phases"), add("/phases", [1, 2], "<i4"))),
+    (
+        "CTD213",
+        "task",
+        both(drop("/signals"), drop("/dynamics"), drop("/readout"), add("/signals", [1], "<i4")),
+    ),
     ("CTD301", "recording", array("/trial", put(1, 100))),
     ("CTD301", "recording", array("/neuron", put(1, 0))),
     ("CTD302", "recording", array("/time", put(2, 0.5))),

@@ -90,7 +90,8 @@ def test_the_layout_of_what_is_written(tmp_path):
             if isinstance(item, h5py.Dataset):
                 assert item.chunks
                 assert item.fletcher32
-                assert item.compression == ("gzip" if name == "signals/spikes" else None)
+                assert item.compression == "gzip"
+                assert item.compression_opts == (1 if name == "signals/spikes" else 0)
 
         file.visititems(check)
         assert (tmp_path / "x.h5").read_bytes()[8] == 3
