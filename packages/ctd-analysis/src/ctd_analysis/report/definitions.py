@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ctd_analysis.figures.columns import score_columns
 from ctd_analysis.report.html import Markup, tag
 from ctd_analysis.report.numbers import count
 from ctd_analysis.results import AnalysisResult, Definition
@@ -20,8 +21,17 @@ def definition_section(result: AnalysisResult) -> list[Markup]:
         f"Intervals cover {result.interval:.0%} and come from a bootstrap that draws whole trials. Maps that "
         "a metric fits are fitted to the training split, unless the definition says otherwise."
     )
-    entries = [part for item in result.definitions.values() for part in _entry(item)]
-    return [tag("p", text), tag("dl", *entries)]
+    shown = {f"{column.metric}/{column.definition}" for column in score_columns(result)}
+    others = [item for key, item in result.definitions.items() if key not in shown]
+    parts = [tag("p", text), _list([item for key, item in result.definitions.items() if key in shown])]
+    if others:
+        summary = f"{count(len(others), 'further definition')}: fixed points and published forms"
+        parts.append(tag("details", tag("summary", summary), _list(others)))
+    return parts
+
+
+def _list(items: list[Definition]) -> Markup:
+    return tag("dl", *[part for item in items for part in _entry(item)])
 
 
 def _entry(item: Definition) -> tuple[Markup, Markup]:

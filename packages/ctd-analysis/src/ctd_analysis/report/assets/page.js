@@ -150,7 +150,7 @@
         layout({
           height: 36 + 26 * names.length,
           margin: { l: 48, r: 10, t: 4, b: 26 },
-          xaxis: axis("", { nticks: 4, tickangle: 0 }),
+          xaxis: axis("", { nticks: 3, tickangle: 0 }),
           yaxis: axis("", {
             range: [names.length - 0.5, -0.5],
             tickvals: names.map((_, row) => row),
