@@ -67,9 +67,8 @@ def main() -> None:
             failed.append(str(error))
             continue
         results[entry["name"]] = entry
-        print(
-            f"{name}: {entry['ratio']:.2f} times as fast, {entry['fast_s']:.3g} s against {entry['slow_s']:.3g} s"
-        )
+        seconds = f"{entry['fast_s']:.3g} s against {entry['slow_s']:.3g} s"
+        print(f"{name}: {entry['ratio']:.2f} times as fast, {seconds}")
         RESULTS.write_text(json.dumps(list(results.values()), indent=2) + "\n")
     if failed:
         raise SystemExit("; ".join(failed))

@@ -20,7 +20,7 @@ def compare(name: str, fast: Callable[[], object], slow: Callable[[], object], *
 
 
 def agree(fast: dict, slow: dict, tolerance: float = 1e-9) -> float:
-    """Largest difference of named tensors, relative to the largest entry; beyond ``tolerance`` is an error."""
+    """Largest difference of named tensors, relative to the largest entry; too large is an error."""
     worst = 0.0
     for name, expected in slow.items():
         difference = ((fast[name] - expected).abs().max() / expected.abs().max()).item()

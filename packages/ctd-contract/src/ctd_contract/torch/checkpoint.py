@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.io import CheckpointIO
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -72,6 +71,8 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
 def _encode(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """Turn a tree into JSON that says what every node was, and move its tensors to ``tensors``."""
     if isinstance(value, Tensor):
+        while name in tensors:  # {"x": {"y": ...}} and {"x.y": ...} would be the same
+            name += "'"
         # A clone: safetensors refuses tensors that share memory, as tied weights do.
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {"tensor": name}
@@ -109,26 +110,3 @@ def _decode(node: Any, tensors: Mapping[str, Tensor]) -> Any:
         return {key: _decode(item, tensors) for key, item in content}
     items = [_decode(item, tensors) for item in content]
     return items if kind == "list" else tuple(items)
-
-
-class SafeCheckpointIO(CheckpointIO):
-    """Lightning's way in and out of checkpoints, without pickles."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        """Write one checkpoint."""
-        if storage_options is not None:
-            raise TypeError("storage_options have no meaning for checkpoints on a local disk")
-        save_checkpoint(path, checkpoint)
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        """Read one checkpoint; it holds no objects, so ``weights_only`` changes nothing."""
-        del map_location, weights_only
-        return load_checkpoint(path)
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        """Delete one checkpoint."""
-        Path(path).unlink(missing_ok=True)

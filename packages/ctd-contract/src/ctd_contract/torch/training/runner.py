@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ctd_contract.command.progress import progress
 from ctd_contract.torch.batches import Batches
-from ctd_contract.torch.checkpoint import SafeCheckpointIO, load_checkpoint
+from ctd_contract.torch.checkpoint import load_checkpoint
+from ctd_contract.torch.training.checkpoint_io import SafeCheckpointIO
 from ctd_contract.torch.training.config import TrainingConfig
 from ctd_contract.torch.training.keeper import Keeper
 from ctd_contract.torch.training.module import NonFiniteLossError, TrainingModule
