@@ -49,8 +49,8 @@ def fuzz(folder: Path, files: int, original: Path | None = None) -> Counter[str]
     assert not failures, "\n".join(failures[:20])
     counts = Counter(result.split(" ")[1] for result in results)
     print(dict(counts.most_common()))  # noqa: T201  (shown with -s: what the files came to)
-    assert counts["CTD103"] > 0.2 * files
-    assert counts["unharmed"] < 0.5 * files
+    # Else nothing was broken. Half of a tiny file is the heap of the dimension lists, which is never read.
+    assert counts["CTD103"] > 0.3 * files
     return counts
 
 
