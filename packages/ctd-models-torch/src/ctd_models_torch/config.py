@@ -162,9 +162,10 @@ class LDSFitConfig(FitConfig):
 class RNNFitConfig(FitConfig):
     """For `RNNConfig`, which learns to hold and switch only when whole trials come late."""
 
+    learning_rate: float = 6e-3
     batch_size: int = 20
     gradient_clip: float | None = 0.2
-    growth: GrowthConfig = field(default_factory=lambda: GrowthConfig(start_bins=20))
+    growth: GrowthConfig = field(default_factory=lambda: GrowthConfig(start_bins=15, full_at=0.4))
 
 
 @dataclass
