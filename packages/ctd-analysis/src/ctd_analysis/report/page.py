@@ -36,6 +36,9 @@ SECTIONS = {
     "provenance": "Provenance",
 }
 
+PARTS = ("common", "scores", "rates", "trajectories", "eigenvalues", "page")
+"""Parts of the page's script, in `assets`."""
+
 
 def make_page(result: AnalysisResult, images: Images) -> str:
     """The whole page as text.
@@ -44,7 +47,7 @@ def make_page(result: AnalysisResult, images: Images) -> str:
         result: The analysis.
         images: Section -> PNG that stands in for its plot on paper, without scripts and without WebGL.
     """
-    library, script = Markup(get_plotlyjs()), Markup(_asset("page.js"))
+    library, script = Markup(get_plotlyjs()), Markup(_script())
     head = join(
         [
             tag("meta", charset="utf-8"),
@@ -72,6 +75,11 @@ def make_page(result: AnalysisResult, images: Images) -> str:
 
 def _asset(name: str) -> str:
     return files("ctd_analysis.report").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    """The page's own script: its parts in one scope, in the order in which they build on each other."""
+    return '"use strict";\n(() => {\n' + "\n".join(_asset(f"{part}.js") for part in PARTS) + "})();\n"
 
 
 def _policy(*scripts: str) -> str:

@@ -1,6 +1,6 @@
 """The sections that hold plots: what they say, their controls, and a sentence where there is nothing to draw.
 
-The plots themselves are drawn by `assets/page.js`; until then, on paper and without WebGL a picture
+The plots themselves are drawn by the scripts in `assets`; until then, on paper and without WebGL a picture
 stands in.
 """
 
