@@ -32,9 +32,9 @@ class FixedPointSearch:
     separation: float = 1e-3
     reach: float | None = 3.0
     max_points: int = 256
-    max_iterations: int = 50
+    max_iterations: int = 30
     max_damped_iterations: int = 60
-    max_damped_starts: int = 128
+    max_damped_starts: int = 64
 
     def __post_init__(self) -> None:
         positive = ("n_starts", "tolerance", "separation", "max_points", "max_iterations")
