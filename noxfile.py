@@ -123,6 +123,10 @@ def docs(session: nox.Session) -> None:
 @nox.parametrize("package", PACKAGES, ids=PACKAGES)
 def minimums(session: nox.Session, package: str) -> None:
     """Test a package with the lowest direct versions that it declares."""
-    lowest = ["--resolution=lowest-direct", "--group", f"{ROOT / 'packages' / package / 'pyproject.toml'}:test"]
+    lowest = [
+        "--resolution=lowest-direct",
+        "--group",
+        f"{ROOT / 'packages' / package / 'pyproject.toml'}:test",
+    ]
     session.install(*lowest, *build_wheels(session, *{"ctd-contract", package}))
     run_tests(session, package, "-m", "not gpu and not browser and not fuzz and not slow", "-n", "2")

@@ -104,7 +104,9 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments, words, capsys, tmp
     assert not list(tmp_path.glob("outputs/ctd-contract/*/run.json"))
 
 
-@pytest.mark.parametrize(("failure", "words"), [("broken", "RuntimeError: it broke"), ("disk", "disk is full (big.h5)")])
+@pytest.mark.parametrize(
+    ("failure", "words"), [("broken", "RuntimeError: it broke"), ("disk", "disk is full (big.h5)")]
+)
 def test_a_failed_run_is_exit_code_1(failure, words, capsys):
     assert COMMAND.invoke(["count=1", f"failure={failure}"]) == 1
     err = capsys.readouterr().err
@@ -166,7 +168,10 @@ def test_a_sweep_runs_every_combination_and_reports_failures(capsys):
 def test_help_and_version(capsys):
     assert COMMAND.invoke(["--help"]) == 0
     text = capsys.readouterr().out
-    assert all(word in text for word in ("Counts.", "ctd-contract count=1", "embedding: linear, bump", "preset: many"))
+    assert all(
+        word in text
+        for word in ("Counts.", "ctd-contract count=1", "embedding: linear, bump", "preset: many")
+    )
     assert COMMAND.invoke(["--version"]) == 0
     assert capsys.readouterr().out.startswith("ctd-contract 0.")
 
