@@ -1,4 +1,4 @@
-"""Every recipe of the project; `nox -l` lists them. Needs uv on the path: `uv run --only-group nox nox -s test`."""
+"""Every recipe of the project; `uv run --only-group nox nox -l` lists them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ nox.options.reuse_existing_virtualenvs = True
 
 ROOT = Path(__file__).parent
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
-# ctd-contract's tests cover what its extras switch on; every other package is tested as a plain install brings it.
+# ctd-contract's tests cover what its extras switch on; the others are tested as a plain install brings them.
 EXTRAS = {"ctd-contract": ["mat", "command", "torch"]}
 MINIMUMS_IN_CI = ["ctd-contract", "ctd-analysis"]
 

@@ -1,6 +1,6 @@
 """What every command of the packages shares: configuration, run folder, exit codes, progress.
 
-Needs the extra ``command`` (Hydra). Libraries never import it, and it imports Hydra only when a command starts.
+Needs the extra ``command`` (Hydra), which is imported only when a command starts.
 """
 
 from ctd_contract.command.application import Command

@@ -91,12 +91,13 @@ def _check_owner(run: Run, owner: str | None, *, overwrite: bool) -> None:
             )
     elif owner != run.id:
         raise UserError(
-            f"{run.folder} holds a run with another configuration, input or version ({owner}, this one is {run.id}): "
-            "choose another out= or add overwrite=true"
+            f"{run.folder} holds a run with another configuration, input or version "
+            f"({owner}, this one is {run.id}): choose another out= or add overwrite=true"
         )
     elif not run.resume:
         raise UserError(
-            f"{run.folder} holds an interrupted run: add resume=true to continue it, or overwrite=true to start again"
+            f"{run.folder} holds an interrupted run: add resume=true to continue it, "
+            "or overwrite=true to start again"
         )
 
 

@@ -53,7 +53,8 @@ def explain(error: BaseException, command: Command) -> BaseException:
         return error
     if isinstance(error, OverrideParseException):
         return UserError(
-            f"cannot read the setting {error.override!r}: write KEY=VALUE, with quotes around special characters"
+            f"cannot read the setting {error.override!r}: write KEY=VALUE, "
+            "with quotes around special characters"
         )
     text = str(error)
     if match := re.search(r"Could not override '([^']+)'", text):
