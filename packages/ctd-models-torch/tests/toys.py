@@ -13,11 +13,14 @@ from ctd_models_torch.build import Shape, build_model
 from ctd_models_torch.config import (
     MODELS,
     EncoderConfig,
+    FitConfig,
+    GrowthConfig,
     LinearReadoutConfig,
     ModelConfig,
     NODEConfig,
     ReadoutConfig,
 )
+from ctd_models_torch.fitting import fit
 from ctd_models_torch.recording import Statistics
 
 
@@ -69,3 +72,22 @@ def signals_of(path: Path) -> dict[str, np.ndarray]:
 def digest_of(path: Path) -> str:
     with cc.open(path) as file:
         return file.digest
+
+
+def fit_with_everything(recording, folder, *, seed: int = 0) -> None:
+    """A small fit with all the state that a resume must carry; it goes on where one was begun."""
+    config = small_config("gru")
+    config.dropout = 0.1
+    settings = FitConfig(
+        max_epochs=6,
+        batch_size=10,
+        learning_rate=1e-2,
+        accelerator="cpu",
+        tensorboard=False,
+        schedule="plateau",
+        plateau_patience=0,
+        plateau_factor=0.5,
+        smoothing=0.5,
+        growth=GrowthConfig(start_bins=5),
+    )
+    fit(recording, folder, model=config, training=settings, seed=seed, resume=Path(folder).exists())
