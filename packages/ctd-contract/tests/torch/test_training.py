@@ -198,7 +198,7 @@ def test_training_stops_at_the_target(tmp_path):
 
 def test_an_unknown_monitor_lists_what_there_is(tmp_path):
     with pytest.raises(
-        ValueError, match="to monitor; there are train/error, train/penalty, train/loss, valid/loss"
+        ValueError, match="to monitor; there are train/error, train/penalty, train/loss, valid/"
     ):
         train(tmp_path, monitor="valid/accuracy")
 
