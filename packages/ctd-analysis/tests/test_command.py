@@ -20,6 +20,12 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def no_report(monkeypatch):
+    """Drawing takes seconds; the first test does it."""
+    monkeypatch.setattr("ctd_analysis.report.write_report", lambda result, folder: None)
+
+
 ARGUMENTS = ["truth=recording.h5", "inference=[model0.h5,model1.h5]", *FAST]
 
 
@@ -50,6 +56,7 @@ def test_leaves_the_file_the_table_the_report_and_figures(files, capsys):
     assert "already done" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("no_report")
 def test_the_command_in_the_report_repeats_the_analysis(files):
     from ctd_analysis.cli import AnalysisCommandConfig, _command
     from ctd_analysis.fixed_points import FixedPointSearch
@@ -67,6 +74,7 @@ def test_the_command_in_the_report_repeats_the_analysis(files):
     assert COMMAND.invoke([*words[1:], "out=run"]) == 0
 
 
+@pytest.mark.usefixtures("no_report")
 def test_the_same_seed_gives_the_same_digest_and_another_another(files):
     digests = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
