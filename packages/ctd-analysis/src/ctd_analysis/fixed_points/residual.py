@@ -9,8 +9,8 @@ import numpy as np
 from ctd_analysis.results import Floats, Integers
 from ctd_contract.dynamics import Dynamics
 
-# Matrices of one chunk stay near 8 MB, within cache, whatever the number of points.
-_CHUNK_ENTRIES = 2**20
+# Matrices of one chunk stay near 2 MB, within cache, whatever the number of points.
+_CHUNK_ENTRIES = 2**18
 
 
 class Residual:
