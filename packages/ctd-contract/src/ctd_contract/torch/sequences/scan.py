@@ -18,7 +18,7 @@ from ctd_contract.torch.sequences.kernel import Kernel
 from ctd_contract.torch.sequences.workspace import Workspace
 
 # Bins of a chunk: enough for a full product, few enough for the cache. A GPU rather wants few launches.
-_CHUNK = {"cpu": 4, "cuda": 32}
+_CHUNK = {"cpu": 8, "cuda": 32}
 
 
 @dataclass(frozen=True)
