@@ -80,6 +80,18 @@ def test_without_noise_the_stored_dynamics_replay_every_bin(name, tmp_path):
     assert np.std(states[:, 0], axis=0).min() > 0
 
 
+def test_the_simulation_may_have_a_noise_of_its_own(task, tmp_path):
+    """As if the network had that noise; the network itself keeps its own."""
+    loud, quiet = (make_network(task, NoisyGRUConfig(units=8, noise_std=std)) for std in (0.3, 0.02))
+    config = SimulationConfig(n_trials=20, noise_std=0.02)
+    write_task(tmp_path / "loud.h5", loud, task, config=config, seed=0)
+    write_task(tmp_path / "quiet.h5", quiet, task, config=SimulationConfig(n_trials=20), seed=0)
+    with cc.open(tmp_path / "loud.h5") as a, cc.open(tmp_path / "quiet.h5") as b:
+        np.testing.assert_array_equal(a.signals["states"][:], b.signals["states"][:])
+        assert a.dynamics().noise_std == 0.02
+    assert loud.config.noise_std == 0.3
+
+
 def test_success_is_stored_per_trial(written):
     file, task, _, score = written
     trials = task.generate(N_TRIALS, seed=3, stream="simulation")
@@ -135,7 +147,9 @@ def test_stimulation_is_stored_as_input_condition_and_phase(tmp_path):
         assert "perturbations" not in file.signals
 
 
-@pytest.mark.parametrize(("name", "value"), [("n_trials", 0), ("train", 0.95), ("valid", -0.1)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("n_trials", 0), ("train", 0.95), ("valid", -0.1), ("noise_std", -1)]
+)
 def test_settings_out_of_range_are_refused(task, tmp_path, name, value):
     config = SimulationConfig(**{name: value})
     with pytest.raises(ValueError, match=name):

@@ -28,7 +28,7 @@ def run(config: TasksConfig, run: Run) -> None:
 
     from ctd_tasks.figures import TrainingFigures, save_figures
     from ctd_tasks.networks import build
-    from ctd_tasks.simulation import simulate, write_task
+    from ctd_tasks.simulation import in_simulation, simulate, write_task
     from ctd_tasks.training import train
 
     try:
@@ -49,7 +49,8 @@ def run(config: TasksConfig, run: Run) -> None:
         resume=run.resume,
         callbacks=[TrainingFigures(run.folder / "figures", interval)] if interval else [],
     )
-    save_figures(run.folder / "figures", *next(simulate(network, task, 100, seed=config.seed)), task=task)
+    shown = in_simulation(network, config.simulation)
+    save_figures(run.folder / "figures", *next(simulate(shown, task, 100, seed=config.seed)), task=task)
     score = write_task(
         run.result,
         network,

@@ -49,16 +49,21 @@ class SimulationConfig:
         n_trials: their number.
         train: fraction of them in the split train.
         valid: fraction in the split valid; the rest is test.
+        noise_std: standard deviation of the process noise; null for the network's own. More noise in training
+            than here makes a network's memories stable.
     """
 
     n_trials: int = 1000
     train: float = 0.7
     valid: float = 0.1
+    noise_std: float | None = None
 
     def check(self) -> None:
         """Raise ValueError for a setting out of range, saying what is valid."""
         if self.n_trials < 1:
             raise ValueError(f"simulation.n_trials is at least 1, got {self.n_trials}")
+        if self.noise_std is not None and self.noise_std < 0:
+            raise ValueError(f"simulation.noise_std must not be negative, got {self.noise_std}")
         if min(self.train, self.valid) < 0 or self.train + self.valid > 1:
             raise ValueError(
                 f"simulation.train and simulation.valid are fractions with a sum of at most 1, "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +18,15 @@ from ctd_tasks.config import SimulationConfig
 from ctd_tasks.networks.base import Network, array
 from ctd_tasks.tasks.base import BLOCK_TRIALS, Rollout, Score, Task, stream_generator
 from ctd_tasks.tasks.trials import Trials
+
+
+def in_simulation(network: Network, config: SimulationConfig) -> Network:
+    """The same network under the process noise of the simulation set."""
+    if config.noise_std is None:
+        return network
+    network = copy.copy(network)
+    network.config = dataclasses.replace(network.config, noise_std=config.noise_std)
+    return network
 
 
 def simulate(network: Network, task: Task, n_trials: int, *, seed: int) -> Iterator[tuple[Trials, Rollout]]:
@@ -66,6 +77,7 @@ def write_task(
         How often the network was right.
     """
     config.check()
+    network = in_simulation(network, config)
     with cc.create(
         path,
         "task",
