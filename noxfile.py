@@ -17,6 +17,8 @@ ROOT = Path(__file__).parent
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
 # ctd-contract's tests cover what its extras switch on; the others are tested as a plain install brings them.
 EXTRAS = {"ctd-contract": ["mat", "command", "torch"]}
+# Markers of tests that have a session of their own.
+APART = {"ctd-analysis": ["browser"], "ctd-contract": ["fuzz"]}
 MINIMUMS_IN_CI = ["ctd-contract", "ctd-analysis"]
 
 
@@ -39,13 +41,18 @@ def install_alone(session: nox.Session, package: str) -> None:
     session.install("--no-deps", "--reinstall", *build_wheels(session, *{"ctd-contract", package}))
 
 
+def without(package: str, *markers: str) -> list[str]:
+    """Arguments that leave out the marked tests and those of other sessions, two at a time."""
+    return ["-m", " and ".join(f"not {marker}" for marker in [*markers, *APART.get(package, [])]), "-n", "2"]
+
+
 def run_tests(session: nox.Session, package: str, *arguments: str) -> None:
     """Run a package's tests from a folder from which its sources can't be imported by accident."""
     folder = ROOT / "packages" / package
     with session.chdir(session.create_tmp()):
         session.run(
             *("python", "-m", "pytest", "-c", str(folder / "pyproject.toml"), f"--rootdir={folder}"),
-            *("-p", "no:cacheprovider", *arguments, *(session.posargs or [str(folder / "tests")])),
+            *("-o", "cache_dir=.cache", *arguments, *(session.posargs or [str(folder / "tests")])),
             env={"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"},
         )
 
@@ -58,14 +65,14 @@ def test(session: nox.Session, package: str) -> None:
         together(session)
     else:
         install_alone(session, package)
-        run_tests(session, package, "-m", "not gpu and not browser and not fuzz", "-n", "2")
+        run_tests(session, package, *without(package, "gpu"))
 
 
 def together(session: nox.Session) -> None:
     """Install the whole workspace as locked and run the tests of more than one package."""
     sync = ["uv", "sync", "-q", "--frozen", "--no-default-groups", "--group=test", "--group=nox"]
     session.run_install(*sync, env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location}, external=True)
-    session.run("python", "-m", "pytest", "-m", "not gpu and not browser", *(session.posargs or ["tests"]))
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests"]))
     if "CI" in os.environ:
         session.notify("lint")
         for package in MINIMUMS_IN_CI:
@@ -129,4 +136,4 @@ def minimums(session: nox.Session, package: str) -> None:
         f"{ROOT / 'packages' / package / 'pyproject.toml'}:test",
     ]
     session.install(*lowest, *build_wheels(session, *{"ctd-contract", package}))
-    run_tests(session, package, "-m", "not gpu and not browser and not fuzz and not slow", "-n", "2")
+    run_tests(session, package, *without(package, "gpu", "slow"))
