@@ -135,5 +135,7 @@ def minimums(session: nox.Session, package: str) -> None:
         "--group",
         f"{ROOT / 'packages' / package / 'pyproject.toml'}:test",
     ]
-    session.install(*lowest, *build_wheels(session, *{"ctd-contract", package}))
+    wheels = build_wheels(session, *{"ctd-contract", package})
+    extras = "[mat,command]" if package == "ctd-contract" else ""
+    session.install(*lowest, *(f"{wheel}{extras}" for wheel in wheels))
     run_tests(session, package, *without(package, "gpu", "slow"))

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
+
+# The parts that stand on extras are tested where these are installed.
+collect_ignore = [
+    folder
+    for folder, needs in {"command": "hydra", "torch": "torch"}.items()
+    if not importlib.util.find_spec(needs)
+]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,6 +1,7 @@
 """The page of the contract says what the code does, and its examples run."""
 
 import hashlib
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -81,6 +82,8 @@ def test_examples_run(tmp_path, monkeypatch, text, count):
     examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(examples) == count
     for example in examples:
+        if "ctd_contract.torch" in example and importlib.util.find_spec("torch") is None:
+            continue  # an extra's example, run where the extra is installed
         exec(compile(example, "example", "exec"), names)
     written = sorted(path.name for path in tmp_path.iterdir())
     assert {"inference.h5", "recording.h5"} <= set(written)
