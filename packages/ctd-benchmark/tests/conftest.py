@@ -1,6 +1,7 @@
 """Stand-ins for the other packages' commands, and the runs that use them."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,8 @@ class Bench:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # A job in a shell's background ignores interrupts and its children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **options,
         )
 
