@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 def uv(*arguments, cwd=ROOT):
     return subprocess.run(
-        [sys.executable, "-m", "uv", *map(str, arguments)],
+        ["uv", *map(str, arguments)],
         cwd=cwd,
         check=True,
         capture_output=True,
