@@ -178,6 +178,22 @@ def test_a_bad_term_before_any_checkpoint_says_so(tmp_path):
         train(tmp_path, Regression(bad_epoch=0, bad_term="error"))
 
 
+class Interrupted(Regression):
+    """A user's Ctrl-C in the third epoch."""
+
+    def losses(self, batch, draw):
+        if self.current_epoch == 2:
+            raise KeyboardInterrupt
+        return super().losses(batch, draw)
+
+
+def test_an_interrupt_stays_an_interrupt(tmp_path, monkeypatch):
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # Lightning would ignore all further ones
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, Interrupted())
+    assert load_checkpoint(tmp_path / "checkpoints" / "last.safetensors")["epoch"] == 1
+
+
 def test_parameters_that_overflow_are_refused(tmp_path):
     with pytest.raises(NonFiniteLossError, match=r"last good|no checkpoint"):
         train(tmp_path, learning_rate=1e39)

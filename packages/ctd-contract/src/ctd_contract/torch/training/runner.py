@@ -105,6 +105,8 @@ def fit(
                     else "there was no checkpoint before it"
                 )
                 raise NonFiniteLossError(f"{error}; {good}") from error
+            except SystemExit:  # what Lightning makes of an interrupt
+                raise KeyboardInterrupt from None
     state = keeper.monitor
     if state.best_score is None:
         raise NonFiniteLossError(f"{monitor} was not finite in any check of {keeper.epochs} epochs")
