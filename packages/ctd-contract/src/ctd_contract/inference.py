@@ -43,12 +43,11 @@ def write_inference(
 ) -> None:
     """Write what a model inferred from the trials of a recording.
 
-    The tables that an analysis needs (splits, lengths, held-out neurons, forward bins, regions, names)
-    are copied from the recording, which becomes the file's parent.
+    The recording's splits, lengths, held-out neurons, forward bins, regions and names are copied.
 
     Args:
         path: The file to write.
-        recording: The recording, open or by its path.
+        recording: The recording, open or by its path; it becomes the file's parent.
         model: What the model is called, `"lfads"`.
         name: Short name of this fit; that of the model by default.
         trial: Ids of the trials in the arrays' order; by default all of the recording's, in its order.
@@ -73,42 +72,23 @@ def write_inference(
     Example:
         >>> write_inference("fit.h5", "recording.h5", model="smoothing 1.0", rates=rates)  # doctest: +SKIP
     """
-    arrays = {key: np.asarray(value) for key, value in signals.items() if value is not None}
-    with contextlib.ExitStack() as stack:
-        source = (
-            recording if isinstance(recording, ContractFile) else stack.enter_context(open_file(recording))
-        )
+    header = {"name": name or model, "producer": producer or model, "seed": seed, "run": run}
+    settings = {"model": model, **(config or {})}
+    with _opened(recording) as source:
         rows = _rows(source, trial)
-        if dynamics is not None and "inputs" in dynamics.inputs and "inputs" in source.signals:
-            arrays.setdefault("inputs", source.signals["inputs"][:][rows])
+        arrays = _arrays(source, rows, signals, dynamics)
         _check(os.path.basename(path), source, len(rows), arrays, dynamics, readout)
-        writer = create(
-            path,
-            "inference",
-            name=name or model,
-            producer=producer or model,
-            trial=source.axis("trial")[rows],
-            time=source.time,
-            bin_width_s=source.bin_width_s,
-            axes={"neuron": source.axis("neuron")},
-            config={"model": model, **(config or {})},
-            seed=seed,
-            run=run,
-            parents=[source.parent("recording")],
-            overwrite=overwrite,
-        )
-        lengths = source.lengths[rows]
-        with writer:
-            for key, values in arrays.items():
-                spec = signal_spec(key)
-                if spec is not None and spec.axes[1] == "time":
-                    values = zero_padding(values, lengths)
-                writer.signal(key, values, unit=(units or {}).get(key) or _inherited_unit(source, key))
+        with _create(path, source, rows, config=settings, overwrite=overwrite, **header) as writer:
+            _write_signals(writer, source, rows, arrays, units or {})
             _copy_tables(writer, source, rows, columns or {})
-            if dynamics is not None:
-                writer.dynamics(dynamics, probe)
-            if readout is not None:
-                writer.readout(readout)
+            _write_system(writer, dynamics, probe, readout)
+
+
+def _opened(
+    recording: ContractFile | str | os.PathLike[str],
+) -> contextlib.AbstractContextManager[ContractFile]:
+    """The recording; one that was given open stays so."""
+    return contextlib.nullcontext(recording) if isinstance(recording, ContractFile) else open_file(recording)
 
 
 def _rows(source: ContractFile, trial: ArrayLike | None) -> np.ndarray:
@@ -128,6 +108,19 @@ def _rows(source: ContractFile, trial: ArrayLike | None) -> np.ndarray:
             "pass the recording's own ids as trial=",
         )
     return np.array([position[value] for value in wanted], dtype=np.int64)
+
+
+def _arrays(
+    source: ContractFile,
+    rows: np.ndarray,
+    signals: Mapping[str, ArrayLike | None],
+    dynamics: Dynamics | None,
+) -> dict[str, np.ndarray]:
+    """The signals that were given, and the recording's inputs where the dynamics need them."""
+    arrays = {key: np.asarray(value) for key, value in signals.items() if value is not None}
+    if dynamics is not None and "inputs" in dynamics.inputs and "inputs" in source.signals:
+        arrays.setdefault("inputs", source.signals["inputs"][:][rows])
+    return arrays
 
 
 def _check(
@@ -188,6 +181,36 @@ def _check_dynamics(where: str, arrays: Mapping[str, np.ndarray], dynamics: Dyna
         raise ContractError("CTD406", where, expected, repr(dynamics), "check the weights and inputs=")
 
 
+def _create(path: str | os.PathLike[str], source: ContractFile, rows: np.ndarray, **header: Any) -> Writer:
+    """Start a file with the recording's axes, `rows` of its trials, and the recording as parent."""
+    return create(
+        path,
+        "inference",
+        trial=source.axis("trial")[rows],
+        time=source.time,
+        bin_width_s=source.bin_width_s,
+        axes={"neuron": source.axis("neuron")},
+        parents=[source.parent("recording")],
+        **header,
+    )
+
+
+def _write_signals(
+    writer: Writer,
+    source: ContractFile,
+    rows: np.ndarray,
+    arrays: Mapping[str, np.ndarray],
+    units: Mapping[str, str],
+) -> None:
+    """Write arrays, those over time with zeros past each trial's length."""
+    lengths = source.lengths[rows]
+    for key, values in arrays.items():
+        spec = signal_spec(key)
+        if spec is not None and spec.axes[1] == "time":
+            values = zero_padding(values, lengths)
+        writer.signal(key, values, unit=units.get(key) or _inherited_unit(source, key))
+
+
 def _inherited_unit(source: ContractFile, key: str) -> str | None:
     """Unit of a signal that shares that of the recording."""
     origin = {"activity_prediction": "activity", "behavior_prediction": "behavior", "inputs": "inputs"}.get(
@@ -218,3 +241,12 @@ def _copy_tables(
                 writer.column(table, column, values[rows] if table == "trials" else values)
     for phase, bounds in source.phases.items():
         writer.phase(phase, bounds[rows])
+
+
+def _write_system(
+    writer: Writer, dynamics: Dynamics | None, probe: Probe | None, readout: Readout | None
+) -> None:
+    if dynamics is not None:
+        writer.dynamics(dynamics, probe)
+    if readout is not None:
+        writer.readout(readout)
