@@ -3,18 +3,72 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ctd_contract import reader, writer
-from ctd_contract.dynamics import Affine, Opaque, Probe
+from ctd_contract.dynamics import Affine, Dynamics, Opaque, Probe
+from ctd_contract.padding import zero_padding
 from ctd_contract.provenance import Parent
 from ctd_contract.readout import Layer, Readout
 
 from .system import Trajectories, simulate
 
 PRODUCER = "ctd-contract.testing 1"
+
+
+@dataclass(frozen=True)
+class _Toy:
+    """A simulated system, and how its trials are written.
+
+    Attributes:
+        origin: The file's header about it.
+        run: Its trajectories.
+        lengths: (trial,) bins before the padding; None without.
+        random: Stream of all that is drawn after it.
+    """
+
+    origin: dict[str, Any]
+    run: Trajectories
+    lengths: np.ndarray | None
+    random: np.random.Generator
+
+    @classmethod
+    def simulate(
+        cls, system: str, n_trials: int, n_time: int, n_states: int, n_inputs: int, lengths: bool, seed: int
+    ) -> _Toy:
+        random = np.random.default_rng(seed)
+        run = simulate(system, n_trials, n_time, n_states, n_inputs, random)
+        bins = None
+        if lengths:
+            bins = random.integers(n_time // 2, n_time + 1, size=n_trials)
+            bins[0] = n_time
+        return cls({"producer": PRODUCER, "seed": seed, "config": {"system": system}}, run, bins, random)
+
+    def create(
+        self, path: str | os.PathLike[str], kind: str, *, bin_width_s: float, **header: Any
+    ) -> writer.Writer:
+        time = np.arange(self.run.states.shape[1]) * bin_width_s
+        return writer.create(path, kind, time=time, bin_width_s=bin_width_s, **self.origin, **header)
+
+    def pad(self, values: np.ndarray) -> np.ndarray:
+        return values if self.lengths is None else zero_padding(values, self.lengths)
+
+    def write_trials(self, file: writer.Writer) -> None:
+        """Splits of 70, 10 and 20 %, two conditions, a phase, and lengths where there are any."""
+        n_trials, n_time = self.run.states.shape[:2]
+        order = self.random.permutation(n_trials)
+        split = np.select([order < 0.7 * n_trials, order < 0.8 * n_trials], [0, 1], 2)
+        file.column("trials", "split", split)
+        file.column("trials", "condition", np.arange(n_trials) % 2)
+        file.names("condition", ["left", "right"])
+        if self.lengths is not None:
+            file.column("trials", "length", self.lengths)
+        stop = np.full(n_trials, n_time) if self.lengths is None else self.lengths
+        file.phase("go", np.stack([np.full(n_trials, n_time // 3), stop], axis=1))
 
 
 def make_task(
@@ -49,28 +103,17 @@ def make_task(
     Returns:
         The path.
     """
-    random = np.random.default_rng(seed)
-    run = simulate(system, n_trials, n_time, n_states, n_inputs, random)
-    bins = _lengths(n_trials, n_time, random) if lengths else None
-    weight = random.normal(size=(n_inputs, n_states))
-    with writer.create(
-        path,
-        "task",
-        name=name,
-        producer=PRODUCER,
-        trial=n_trials,
-        time=np.arange(n_time) * bin_width_s,
-        bin_width_s=bin_width_s,
-        seed=seed,
-        config={"system": system},
-        overwrite=overwrite,
-    ) as file:
-        _trials(file, n_trials, n_time, bins, random)
-        file.signal("inputs", _padded(run.inputs, bins))
-        file.signal("inputs_clean", _padded(run.inputs_clean, bins))
-        file.signal("targets", _padded(np.clip(np.cumsum(run.inputs_clean, axis=1), -1, 1), bins))
-        file.signal("outputs", _padded(run.states @ weight.T, bins))
-        file.signal("states", _padded(run.states, bins))
+    toy = _Toy.simulate(system, n_trials, n_time, n_states, n_inputs, lengths, seed)
+    run = toy.run
+    weight = toy.random.normal(size=(n_inputs, n_states))
+    header = {"name": name, "bin_width_s": bin_width_s, "overwrite": overwrite}
+    with toy.create(path, "task", trial=n_trials, **header) as file:
+        toy.write_trials(file)
+        file.signal("inputs", toy.pad(run.inputs))
+        file.signal("inputs_clean", toy.pad(run.inputs_clean))
+        file.signal("targets", toy.pad(np.clip(np.cumsum(run.inputs_clean, axis=1), -1, 1)))
+        file.signal("outputs", toy.pad(run.states @ weight.T))
+        file.signal("states", toy.pad(run.states))
         file.signal("initial_state", run.initial_state)
         file.names("input", [f"pulse {index}" for index in range(n_inputs)])
         file.dynamics(run.dynamics, run.probe())
@@ -126,47 +169,53 @@ def make_recording(
     Returns:
         The path.
     """
-    random = np.random.default_rng(seed)
-    run = simulate(system, n_trials, n_time, n_states, n_inputs, random)
-    bins = _lengths(n_trials, n_time, random) if lengths else None
-    readout = _readout(run, n_neurons, mean_rate_hz, random)
-    rates = readout.evaluate(run.states)
-    with writer.create(
-        path,
-        "recording",
-        name=name,
-        producer=PRODUCER,
-        trial=np.arange(n_trials) + 100,
-        time=np.arange(n_time) * bin_width_s,
-        bin_width_s=bin_width_s,
-        axes={"neuron": n_neurons},
-        seed=seed,
-        config={"system": system},
-        parents=parents,
-        overwrite=overwrite,
-    ) as file:
-        _trials(file, n_trials, n_time, bins, random)
+    toy = _Toy.simulate(system, n_trials, n_time, n_states, n_inputs, lengths, seed)
+    readout, rates = _readout(toy, n_neurons, mean_rate_hz)
+    header = {"name": name, "bin_width_s": bin_width_s, "parents": parents, "overwrite": overwrite}
+    with toy.create(path, "recording", trial=np.arange(n_trials) + 100, **header) as file:
+        toy.write_trials(file)
         file.column("neurons", "held_out", np.arange(n_neurons) >= n_neurons - n_held_out)
         if n_forward:
             file.column("times", "forward", np.arange(n_time) >= n_time - n_forward)
-        if continuous:
-            activity = np.log(rates) + 0.3 * random.normal(size=rates.shape)
-            file.signal("activity", _padded(activity, bins), unit="log(spikes/s)")
-        else:
-            file.signal("spikes", _padded(random.poisson(rates * bin_width_s), bins))
-        file.signal("inputs", _padded(run.inputs, bins))
-        if behavior:
-            position = run.states[..., :2].copy()
-            position[:, 0] = np.nan
-            file.signal("behavior", _padded(position, bins), unit="cm")
+        _write_observed(file, toy, rates, None if continuous else bin_width_s, behavior)
         if truth:
-            file.truth("rates", _padded(rates, bins))
-            file.truth("states", _padded(run.states, bins))
-            file.truth("initial_state", run.initial_state)
-            file.truth("inputs", _padded(run.inputs, bins))
-            file.truth_dynamics(run.dynamics, run.probe())
-            file.truth_readout(readout)
+            _write_truth(file, toy, rates, readout)
     return Path(path)
+
+
+def _readout(toy: _Toy, n_neurons: int, mean_rate_hz: float) -> tuple[Readout, np.ndarray]:
+    """A readout whose rates have that mean, and the rates."""
+    states = toy.run.states
+    weight = toy.random.normal(size=(n_neurons, states.shape[-1]))
+    weight *= 0.6 / np.maximum((states @ weight.T).std(axis=(0, 1)), 1e-9)[:, None]
+    bias = np.log(mean_rate_hz / np.exp(states @ weight.T).mean(axis=(0, 1)))
+    readout = Readout([Layer(weight, bias, "exp")])
+    return readout, readout.evaluate(states)
+
+
+def _write_observed(
+    file: writer.Writer, toy: _Toy, rates: np.ndarray, bin_width_s: float | None, behavior: bool
+) -> None:
+    """Inputs, behaviour, and spikes in bins of that width, or without one noisy log rates."""
+    if bin_width_s is not None:
+        file.signal("spikes", toy.pad(toy.random.poisson(rates * bin_width_s)))
+    else:
+        activity = np.log(rates) + 0.3 * toy.random.normal(size=rates.shape)
+        file.signal("activity", toy.pad(activity), unit="log(spikes/s)")
+    file.signal("inputs", toy.pad(toy.run.inputs))
+    if behavior:
+        position = toy.run.states[..., :2].copy()
+        position[:, 0] = np.nan
+        file.signal("behavior", toy.pad(position), unit="cm")
+
+
+def _write_truth(file: writer.Writer, toy: _Toy, rates: np.ndarray, readout: Readout) -> None:
+    file.truth("rates", toy.pad(rates))
+    file.truth("states", toy.pad(toy.run.states))
+    file.truth("initial_state", toy.run.initial_state)
+    file.truth("inputs", toy.pad(toy.run.inputs))
+    file.truth_dynamics(toy.run.dynamics, toy.run.probe())
+    file.truth_readout(readout)
 
 
 def make_inference(
@@ -196,9 +245,9 @@ def make_inference(
         The path.
     """
     random = np.random.default_rng(seed)
-    with reader.open(recording) as source:
-        bins = source.lengths if "length" in source.tables["trials"] else None
-        with writer.create(
+    with (
+        reader.open(recording) as source,
+        writer.create(
             path,
             "inference",
             name=name,
@@ -211,83 +260,56 @@ def make_inference(
             config={"noise": noise},
             parents=[source.parent("recording")],
             overwrite=overwrite,
-        ) as file:
-            for column in ("split", "length"):
-                if column in source.tables["trials"]:
-                    file.column("trials", column, source.tables["trials"][column])
-            file.column("neurons", "held_out", source.held_out)
-            dynamics = source.truth_dynamics()
-            if dynamics is None:
-                _infer_means(file, source, bins)
-                return Path(path)
-            turn = np.eye(dynamics.state_size)
-            if isinstance(dynamics, Affine):
-                turn = np.linalg.qr(random.normal(size=turn.shape))[0]
-                dynamics = Affine(turn @ dynamics.A @ turn.T, turn @ dynamics.B, turn @ dynamics.c)
-            states, inputs = source.truth["states"][:] @ turn.T, source.truth["inputs"][:]
-            rates = source.truth["rates"][:]
-            rates = rates * np.exp(noise * random.normal(size=rates.shape))
-            file.signal("rates", _padded(rates, bins))
-            file.signal("states", _padded(states, bins))
-            file.signal("initial_state", source.truth["initial_state"][:] @ turn.T)
-            file.signal("inputs", inputs)
-            state, following = Probe.points(states, inputs)
-            file.dynamics(dynamics, Probe(state, following, dynamics.step(state, following)))
-            readout = source.truth_readout()
-            if readout is not None:
-                first, *rest = readout.layers
-                turned = Layer(first.weight @ turn.T, first.bias, first.nonlinearity)
-                file.readout(Readout([turned, *rest], scale=readout.scale))
+        ) as file,
+    ):
+        for column in ("split", "length"):
+            if column in source.tables["trials"]:
+                file.column("trials", column, source.tables["trials"][column])
+        file.column("neurons", "held_out", source.held_out)
+        dynamics = source.truth_dynamics()
+        if dynamics is None:
+            _infer_means(file, source)
+        else:
+            _infer_truth(file, source, dynamics, noise, random)
     return Path(path)
 
 
-def _infer_means(file: writer.Writer, source: reader.ContractFile, bins: np.ndarray | None) -> None:
-    valid = source.valid_bins()
-    if "spikes" in source.signals:
-        mean = source.signals["spikes"][:][valid].mean(axis=0) / source.bin_width_s
-        shape = source.signals["spikes"].shape
-        file.signal("rates", _padded(np.broadcast_to(mean, shape), bins))
+def _infer_means(file: writer.Writer, source: reader.ContractFile) -> None:
+    spikes = "spikes" in source.signals
+    recorded = source.signals["spikes" if spikes else "activity"]
+    mean = recorded[:][source.valid_bins()].mean(axis=0) / (source.bin_width_s if spikes else 1.0)
+    values = zero_padding(np.broadcast_to(mean, recorded.shape), source.lengths)
+    if spikes:
+        file.signal("rates", values)
     else:
-        activity = source.signals["activity"]
-        mean = activity[:][valid].mean(axis=0)
-        values = _padded(np.broadcast_to(mean, activity.shape), bins)
-        file.signal("activity_prediction", values, unit=activity.unit)
+        file.signal("activity_prediction", values, unit=recorded.unit)
     file.dynamics(Opaque())
     file.readout(Readout.opaque())
 
 
-def _trials(
-    file: writer.Writer, n_trials: int, n_time: int, bins: np.ndarray | None, random: np.random.Generator
+def _infer_truth(
+    file: writer.Writer,
+    source: reader.ContractFile,
+    dynamics: Dynamics,
+    noise: float,
+    random: np.random.Generator,
 ) -> None:
-    """Splits of 70, 10 and 20 %, two conditions, a phase, and lengths where there are any."""
-    order = random.permutation(n_trials)
-    split = np.select([order < 0.7 * n_trials, order < 0.8 * n_trials], [0, 1], 2)
-    file.column("trials", "split", split)
-    file.column("trials", "condition", np.arange(n_trials) % 2)
-    file.names("condition", ["left", "right"])
-    if bins is not None:
-        file.column("trials", "length", bins)
-    stop = np.full(n_trials, n_time) if bins is None else bins
-    file.phase("go", np.stack([np.full(n_trials, n_time // 3), stop], axis=1))
-
-
-def _readout(run: Trajectories, n_neurons: int, mean_rate_hz: float, random: np.random.Generator) -> Readout:
-    weight = random.normal(size=(n_neurons, run.states.shape[-1]))
-    drive = run.states @ weight.T
-    weight *= 0.6 / np.maximum(drive.std(axis=(0, 1)), 1e-9)[:, None]
-    bias = np.log(mean_rate_hz / np.exp(run.states @ weight.T).mean(axis=(0, 1)))
-    return Readout([Layer(weight, bias, "exp")])
-
-
-def _lengths(n_trials: int, n_time: int, random: np.random.Generator) -> np.ndarray:
-    bins = random.integers(n_time // 2, n_time + 1, size=n_trials)
-    bins[0] = n_time
-    return bins
-
-
-def _padded(values: np.ndarray, bins: np.ndarray | None) -> np.ndarray:
-    """`values` (trial, time, ...) with zeros past each trial's length."""
-    if bins is None:
-        return values
-    valid = np.arange(values.shape[1]) < bins[:, None]
-    return np.where(valid.reshape(*valid.shape, *(1,) * (values.ndim - 2)), values, 0)
+    """The truth in turned coordinates, with noise on the rates."""
+    turn = np.eye(dynamics.state_size)
+    if isinstance(dynamics, Affine):
+        turn = np.linalg.qr(random.normal(size=turn.shape))[0]
+        dynamics = Affine(turn @ dynamics.A @ turn.T, turn @ dynamics.B, turn @ dynamics.c)
+    states, inputs = source.truth["states"][:] @ turn.T, source.truth["inputs"][:]
+    rates = source.truth["rates"][:]
+    rates = rates * np.exp(noise * random.normal(size=rates.shape))
+    file.signal("rates", zero_padding(rates, source.lengths))
+    file.signal("states", zero_padding(states, source.lengths))
+    file.signal("initial_state", source.truth["initial_state"][:] @ turn.T)
+    file.signal("inputs", inputs)
+    state, following = Probe.points(states, inputs)
+    file.dynamics(dynamics, Probe(state, following, dynamics.step(state, following)))
+    readout = source.truth_readout()
+    if readout is not None:
+        first, *rest = readout.layers
+        turned = Layer(first.weight @ turn.T, first.bias, first.nonlinearity)
+        file.readout(Readout([turned, *rest], scale=readout.scale))
