@@ -1,5 +1,6 @@
 """Gated recurrent units as kernels of ``scan``."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -49,9 +50,9 @@ class GRUKernel(Kernel):
         driven = torch.cat([self.weight_input, self.driven_bias()[:, None]], dim=1)
         self.weight_driven = driven.t().contiguous()
 
+    @abstractmethod
     def driven_bias(self) -> Tensor:
         """The biases (3 state,) of r, z and n that stand outside of any product with r."""
-        raise NotImplementedError
 
     def parts(self, gates: Tensor) -> tuple[Tensor, ...]:
         """The four parts of (..., 4 state)."""

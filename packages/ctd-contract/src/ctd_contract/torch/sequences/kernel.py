@@ -1,5 +1,6 @@
 """What a kind of dynamics gives to ``scan``: the arithmetic of a few bins of a block of trials."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -12,7 +13,7 @@ def tanh_(values: Tensor) -> Tensor:
     return values.mul_(2.0).sigmoid_().mul_(2.0).sub_(1.0)
 
 
-class Kernel:
+class Kernel(ABC):
     """Arithmetic of one kind of dynamics, made once per call from its parameters.
 
     All arrays are time-major, so that every bin's matrix is one piece of memory, and hold one chunk: several
@@ -26,14 +27,15 @@ class Kernel:
     gates: int
     deltas: int
 
+    @abstractmethod
     def drive(self, gates: Tensor, driven: Tensor) -> None:
         """Set the part of ``gates`` (bins trials, gates) that ``driven`` (bins trials, input + 1) gives."""
-        raise NotImplementedError
 
     def hold(self, gates: Tensor, invalid: Tensor) -> None:
         """Make driven ``gates`` (bins, trials, gates) keep the state where ``invalid`` (bins, trials, 1)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} takes no padding")
 
+    @abstractmethod
     def forward(self, gates: Tensor, states: Tensor, noise: Sequence[Tensor] | None, first: bool) -> None:
         """Advance through a chunk.
 
@@ -43,8 +45,8 @@ class Kernel:
             noise: Per bin (trials, state).
             first: Whether the sequence starts with this chunk.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def backward(
         self,
         gates: Tensor,
@@ -66,22 +68,21 @@ class Kernel:
             noise_grads: Per bin where the gradient of the noise (trials, state) is to be written.
             first: Whether the sequence starts with this chunk.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def sums(self) -> list[Tensor]:
         """Zeros that ``collect`` adds to."""
-        raise NotImplementedError
 
+    @abstractmethod
     def collect(
         self, sums: Sequence[Tensor], deltas: Tensor, gates: Tensor, states: Tensor, driven: Tensor
     ) -> None:
         """Add a chunk's part of the gradients of the weights; arrays are (bins trials, ...)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def input_grad(self, deltas: Tensor) -> Tensor:
         """Gradient of the inputs (bins trials, input) from ``deltas`` (bins trials, deltas)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parameter_grads(self, sums: Sequence[Tensor]) -> list[Tensor | None]:
         """Gradients of the parameters, in the order in which the kernel took them, from the whole sums."""
-        raise NotImplementedError

@@ -1,5 +1,6 @@
 """What a model gives to the training runner."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ class NonFiniteLossError(RuntimeError):
     """A loss term became infinite or not a number, so the run was stopped."""
 
 
-class TrainingModule(lightning.LightningModule):
+class TrainingModule(lightning.LightningModule, ABC):
     """A Lightning module that ``fit`` can train: subclasses give ``losses`` and ``scores``.
 
     ``fit`` sets the seed and the settings. Random numbers come from ``draw(name)`` and from nowhere else,
@@ -39,6 +40,7 @@ class TrainingModule(lightning.LightningModule):
     seed: int = 0
     settings: TrainingConfig = TrainingConfig()
 
+    @abstractmethod
     def losses(self, batch: dict[str, Tensor], draw: Draw) -> dict[str, Tensor]:
         """Compute the named loss terms of a batch of training trials, scalars whose sum is minimised.
 
@@ -46,11 +48,10 @@ class TrainingModule(lightning.LightningModule):
             batch: Tensors by name, trials first.
             draw: Gives the generator of a named stream of this (seed, epoch, step), on the module's device.
         """
-        raise NotImplementedError(f"{type(self).__name__} defines no losses")
 
+    @abstractmethod
     def scores(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Compute named scores of a batch of validation trials, scalars that are means over its trials."""
-        raise NotImplementedError(f"{type(self).__name__} defines no scores")
 
     def make_optimizer(self, config: TrainingConfig) -> torch.optim.Optimizer:
         """Make the optimiser; Adam (Kingma & Ba 2015) unless overridden."""
