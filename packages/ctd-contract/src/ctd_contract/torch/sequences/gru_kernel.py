@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ctd_contract.torch.sequences.kernel import Kernel
+from ctd_contract.torch.sequences.kernel import Kernel, steps_back
 
 
 class GRUKernel(Kernel):
@@ -162,11 +162,7 @@ class GRUAfter(GRUKernel):
         split = deltas.view(*deltas.shape[:2], 4, size).unbind(0)
         recurrent = deltas[..., : 3 * size].unbind(0)
         spread = grad[:, None]
-        for step in range(len(gates) - 1, -1, -1):
-            if arriving is not None:
-                grad.add_(arriving[step])
-            if noise_grads is not None:
-                noise_grads[step].copy_(grad)
+        for step in steps_back(len(gates), grad, arriving, noise_grads):
             split[step].mul_(spread)
             grad.mul_(along[step])
             grad.addmm_(recurrent[step], self.weight)
@@ -244,11 +240,7 @@ class GRUBefore(GRUKernel):
         torch.mul(reset, 1.0 - r, out=to_r)
         split = deltas[..., 2 * size :].unflatten(2, (2, size)).unbind(0)
         spread = grad[:, None]
-        for step in range(len(gates) - 1, -1, -1):
-            if arriving is not None:
-                grad.add_(arriving[step])
-            if noise_grads is not None:
-                noise_grads[step].copy_(grad)
+        for step in steps_back(len(gates), grad, arriving, noise_grads):
             split[step].mul_(spread)
             torch.mm(to_n[step], self.weight_new, out=to_reset[step])
             to_r[step].mul_(to_reset[step])

@@ -1,7 +1,7 @@
 """What a kind of dynamics gives to ``scan``: the arithmetic of a few bins of a block of trials."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
@@ -11,6 +11,21 @@ def tanh_(values: Tensor) -> Tensor:
     if values.device.type != "cpu":
         return values.tanh_()
     return values.mul_(2.0).sigmoid_().mul_(2.0).sub_(1.0)
+
+
+def steps_back(
+    bins: int, grad: Tensor, arriving: Sequence[Tensor] | None, noise_grads: Sequence[Tensor] | None
+) -> Iterator[int]:
+    """Yield the steps of a chunk, last first, each once ``grad`` is all of its new state's gradient.
+
+    That is also the gradient of noise on the new state. Arguments are those of ``Kernel.backward``.
+    """
+    for step in range(bins - 1, -1, -1):
+        if arriving is not None:
+            grad.add_(arriving[step])
+        if noise_grads is not None:
+            noise_grads[step].copy_(grad)
+        yield step
 
 
 class Kernel(ABC):

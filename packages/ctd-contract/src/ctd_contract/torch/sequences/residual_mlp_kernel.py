@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ctd_contract.torch.sequences.kernel import Kernel, tanh_
+from ctd_contract.torch.sequences.kernel import Kernel, steps_back, tanh_
 
 
 class ResidualMLPKernel(Kernel):
@@ -82,11 +82,7 @@ class ResidualMLPKernel(Kernel):
         self.slopes(gates, deltas[..., : self.gates])
         layers = [layer.unbind(0) for layer in deltas.split([*self.hidden, self.state_size], dim=-1)]
         weights = [*self.weights[1:-1], self.weight_last]
-        for step in range(len(gates) - 1, -1, -1):
-            if arriving is not None:
-                grad.add_(arriving[step])
-            if noise_grads is not None:
-                noise_grads[step].copy_(grad)
+        for step in steps_back(len(gates), grad, arriving, noise_grads):
             layers[-1][step].copy_(grad)
             values = grad
             for layer, weight in zip(layers[-2::-1], weights[::-1], strict=True):

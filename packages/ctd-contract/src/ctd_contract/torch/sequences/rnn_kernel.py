@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ctd_contract.torch.sequences.kernel import Kernel, tanh_
+from ctd_contract.torch.sequences.kernel import Kernel, steps_back, tanh_
 
 
 class RNNKernel(Kernel):
@@ -70,11 +70,8 @@ class RNNKernel(Kernel):
             torch.gt(gates, 0.0, out=deltas).mul_(self.alpha)
         else:
             deltas.fill_(self.alpha)
-        for step in range(len(gates) - 1, -1, -1):
-            if arriving is not None:
-                grad.add_(arriving[step])
-            if noise_grads is not None and not self.noise_inside:
-                noise_grads[step].copy_(grad)
+        outside = None if self.noise_inside else noise_grads
+        for step in steps_back(len(gates), grad, arriving, outside):
             deltas[step].mul_(grad)
             if noise_grads is not None and self.noise_inside:
                 noise_grads[step].copy_(deltas[step])
