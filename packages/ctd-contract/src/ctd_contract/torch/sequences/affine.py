@@ -47,6 +47,6 @@ def affine(
         new = functional.linear(state, A, c)
         if inputs is not None and B is not None:
             new = new + functional.linear(inputs[:, index], B)
-        return new if noise is None else new + noise[:, index]
+        return new
 
-    return unroll(step, initial_state, bins)
+    return unroll(step, initial_state, bins, noise)

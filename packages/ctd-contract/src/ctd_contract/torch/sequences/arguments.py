@@ -49,10 +49,12 @@ def at(values: Tensor | None, bin_index: int) -> Tensor | None:
     return None if values is None else values[:, bin_index]
 
 
-def unroll(step: Callable[[Tensor, int], Tensor], state: Tensor, bins: int) -> Tensor:
-    """Apply ``step(state, bin)`` over all bins and stack the new states to (trial, time, state)."""
+def unroll(step: Callable[[Tensor, int], Tensor], state: Tensor, bins: int, noise: Tensor | None) -> Tensor:
+    """Apply ``step(state, bin)`` and add noise, bin by bin; stack the new states to (trial, time, state)."""
     states = []
     for index in range(bins):
         state = step(state, index)
+        if noise is not None:
+            state = state + noise[:, index]
         states.append(state)
     return torch.stack(states, dim=1)

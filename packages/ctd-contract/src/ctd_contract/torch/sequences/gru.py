@@ -55,7 +55,6 @@ def gru(
         return scan(Recurrence(make, inputs, initial_state, noise, parameters, bins))[0]
 
     def step(state: Tensor, index: int) -> Tensor:
-        new = gru_cell(at(inputs, index), state, *parameters, reset=reset, clip=clip)
-        return new if noise is None else new + noise[:, index]
+        return gru_cell(at(inputs, index), state, *parameters, reset=reset, clip=clip)
 
-    return unroll(step, initial_state, bins)
+    return unroll(step, initial_state, bins, noise)

@@ -74,9 +74,9 @@ def ode_mlp(
     def step(state: Tensor, index: int) -> Tensor:
         for _ in range(substeps):
             state = integrate(lambda values: field(values, index), state, dt / substeps, method)
-        return state if noise is None else state + noise[:, index]
+        return state
 
-    return unroll(step, initial_state, bins)
+    return unroll(step, initial_state, bins, noise)
 
 
 def integrate(field: Callable[[Tensor], Tensor], state: Tensor, duration: float, method: str) -> Tensor:

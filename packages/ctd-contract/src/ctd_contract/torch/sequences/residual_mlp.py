@@ -49,7 +49,6 @@ def residual_mlp(
         return scan(Recurrence(make, inputs, initial_state, noise, (*weights, *biases), bins))[0]
 
     def step(state: Tensor, index: int) -> Tensor:
-        new = state + delta * mlp(joined(state, at(inputs, index)), weights, biases, activation)
-        return new if noise is None else new + noise[:, index]
+        return state + delta * mlp(joined(state, at(inputs, index)), weights, biases, activation)
 
-    return unroll(step, initial_state, bins)
+    return unroll(step, initial_state, bins, noise)

@@ -53,10 +53,9 @@ def rnn(
     inside, outside = (noise, None) if noise_place == "drive" else (None, noise)
 
     def step(state: Tensor, index: int) -> Tensor:
-        new = rnn_cell(
+        return rnn_cell(
             at(inputs, index), state, weight_input, weight_state, bias,
             alpha=alpha, nonlinearity=nonlinearity, noise=at(inside, index),
         )  # fmt: skip
-        return new if outside is None else new + outside[:, index]
 
-    return unroll(step, initial_state, bins)
+    return unroll(step, initial_state, bins, outside)
