@@ -119,9 +119,11 @@ def block_of(
     return Block(session, everywhere if valid is None else np.asarray(valid, dtype=bool), arrays)
 
 
-def score_arrays(metric: Metric, scored: Block, train: Block | None, bootstrap: Bootstrap) -> Estimates:
+def score_arrays(
+    metric: Metric, scored: Block, train: Block | None, bootstrap: Bootstrap | None
+) -> Estimates:
     """Fits, scores and estimates a metric on whole arrays; the library functions of each metric call it."""
     if train is not None:
         metric.fit(train)
     metric.score(scored)
-    return metric.estimates(bootstrap)
+    return metric.estimates(bootstrap or Bootstrap())

@@ -60,4 +60,4 @@ def bps(
     block = block_of(
         valid=valid, held_out=held_out, forward=forward, bin_width_s=bin_width_s, spikes=spikes, rates=rates
     )
-    return score_arrays(Bps(), block, None, bootstrap or Bootstrap())
+    return score_arrays(Bps(), block, None, bootstrap)

@@ -82,4 +82,4 @@ def co_bps(
         spikes=spikes,
         rates=rates,
     )
-    return score_arrays(CoBps(), block, None, bootstrap or Bootstrap())
+    return score_arrays(CoBps(), block, None, bootstrap)

@@ -137,4 +137,4 @@ def cycle_consistency(
     """
     scored = block_of(valid=valid, states=states, rates=rates)
     train = block_of(valid=train_valid, states=train_states, rates=train_rates)
-    return score_arrays(CycleConsistency(), scored, train, bootstrap or Bootstrap())
+    return score_arrays(CycleConsistency(), scored, train, bootstrap)

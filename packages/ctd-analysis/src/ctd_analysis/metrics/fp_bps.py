@@ -58,4 +58,4 @@ def fp_bps(
         Pairs of definition and estimate.
     """
     block = block_of(valid=valid, forward=forward, bin_width_s=bin_width_s, spikes=spikes, rates=rates)
-    return score_arrays(FpBps(), block, None, bootstrap or Bootstrap())
+    return score_arrays(FpBps(), block, None, bootstrap)

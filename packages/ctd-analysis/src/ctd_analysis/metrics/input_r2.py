@@ -28,7 +28,6 @@ class InputR2TrueToInferred(MappedR2):
 
     name = "input_r2_true_to_inferred"
     requires = ("true_inputs", "inferred_inputs")
-    source, target = requires
     definitions = (TRUE_TO_INFERRED,)
 
 
@@ -37,7 +36,6 @@ class InputR2InferredToTrue(MappedR2):
 
     name = "input_r2_inferred_to_true"
     requires = ("inferred_inputs", "true_inputs")
-    source, target = requires
     definitions = (INFERRED_TO_TRUE,)
 
 
@@ -67,6 +65,5 @@ def input_r2(
     """
     scored = block_of(valid=valid, true_inputs=true_inputs, inferred_inputs=inferred_inputs)
     train = block_of(valid=train_valid, true_inputs=train_true_inputs, inferred_inputs=train_inferred_inputs)
-    settings = bootstrap or Bootstrap()
     metrics = (InputR2TrueToInferred(), InputR2InferredToTrue())
-    return [pair for metric in metrics for pair in score_arrays(metric, scored, train, settings)]
+    return [pair for metric in metrics for pair in score_arrays(metric, scored, train, bootstrap)]

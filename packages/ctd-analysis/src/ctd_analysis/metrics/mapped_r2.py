@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from ctd_analysis.affine_map import AffineMap, Moments
@@ -16,13 +14,9 @@ from ctd_analysis.results import Definition
 class MappedR2(Metric):
     """Base of metrics that ask how well one set of signals is an affine image of another.
 
-    Class attributes:
-        source: Signal that is mapped.
-        target: Signal that is to be explained.
+    The first signal of `requires` is mapped, the second is to be explained.
     """
 
-    source: ClassVar[str]
-    target: ClassVar[str]
     fits = True
 
     def __init__(self) -> None:
@@ -32,7 +26,7 @@ class MappedR2(Metric):
 
     def fit(self, block: Block) -> None:
         """Adds training trials to the least squares problem."""
-        source, target = block.rows(self.source), block.rows(self.target)
+        source, target = (block.rows(name) for name in self.requires)
         if self._moments is None:
             self._moments = Moments(source.shape[1], target.shape[1])
         self._moments.update(source, target)
@@ -43,9 +37,9 @@ class MappedR2(Metric):
             return
         if self._map is None:
             self._map = self._moments.fit()
+        source, target = (block.signals[name] for name in self.requires)
         # Padding may hold NaN, which a matrix product keeps in its own row: it is masked afterwards.
-        prediction = self._map(block.signals[self.source])
-        self._parts.append(TrialR2.of(block.signals[self.target], prediction, block.valid))
+        self._parts.append(TrialR2.of(target, self._map(source), block.valid))
 
     def estimates(self, bootstrap: Bootstrap) -> Estimates:
         """The variance-weighted R², the map held fixed in the bootstrap."""

@@ -66,4 +66,4 @@ def rate_r2(
         Pairs of definition and estimate.
     """
     block = block_of(valid=valid, true_rates=true_rates, rates=rates)
-    return score_arrays(RateR2(), block, None, bootstrap or Bootstrap())
+    return score_arrays(RateR2(), block, None, bootstrap)

@@ -41,7 +41,6 @@ class StateR2TrueToInferred(MappedR2):
 
     name = "state_r2_true_to_inferred"
     requires = ("true_states", "states")
-    source, target = requires
     definitions = (TRUE_TO_INFERRED, HIDDEN_R2)
 
     def __init__(self) -> None:
@@ -51,7 +50,7 @@ class StateR2TrueToInferred(MappedR2):
     def score(self, block: Block) -> None:
         """Gathers the sums of trials of the scored split."""
         super().score(block)
-        source, target = block.rows(self.source), block.rows(self.target)
+        source, target = (block.rows(name) for name in self.requires)
         if self._scored is None:
             self._scored = Moments(source.shape[1], target.shape[1])
         self._scored.update(source, target)
@@ -70,7 +69,6 @@ class StateR2InferredToTrue(MappedR2):
 
     name = "state_r2_inferred_to_true"
     requires = ("states", "true_states")
-    source, target = requires
     definitions = (INFERRED_TO_TRUE,)
 
 
@@ -100,6 +98,5 @@ def state_r2(
     """
     scored = block_of(valid=valid, true_states=true_states, states=states)
     train = block_of(valid=train_valid, true_states=train_true_states, states=train_states)
-    settings = bootstrap or Bootstrap()
     metrics = (StateR2TrueToInferred(), StateR2InferredToTrue())
-    return [pair for metric in metrics for pair in score_arrays(metric, scored, train, settings)]
+    return [pair for metric in metrics for pair in score_arrays(metric, scored, train, bootstrap)]
