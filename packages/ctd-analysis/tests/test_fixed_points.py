@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.optimize import brentq
+from threadpoolctl import threadpool_limits
 
 from ctd_analysis.fixed_points import FixedPointSearch, find_fixed_points
 from ctd_analysis.fixed_points.deduplicate import deduplicate
@@ -53,6 +54,16 @@ def test_bistable_units_have_nine_points(rng):
     np.testing.assert_allclose(np.sort(found.eigenvalues[0].real), [slope, slope], rtol=1e-9)
     np.testing.assert_allclose(found.time_constants_s[0], -0.01 / np.log(slope), rtol=1e-9)
     np.testing.assert_allclose(found.time_constants_s[-1], -0.01 / np.log(2.0), rtol=1e-9)
+
+
+def test_threads_change_nothing(rng):
+    dynamics = RNN(rng.normal(size=(128, 128)) * 1.5 / np.sqrt(128), np.zeros((128, 0)), np.zeros(128))
+    visited, found = rng.uniform(-1.0, 1.0, (100, 128)), []
+    for count in (1, 2):
+        with threadpool_limits(count):
+            found.append(find_fixed_points(dynamics, visited, **BIN))
+    assert len(found[0]) > 1
+    np.testing.assert_array_equal(found[0].state, found[1].state)
 
 
 def test_gru_of_two_units(rng):

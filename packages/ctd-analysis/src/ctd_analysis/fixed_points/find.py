@@ -13,7 +13,7 @@ import numpy as np
 from ctd_analysis.fixed_points.deduplicate import deduplicate
 from ctd_analysis.fixed_points.levenberg_marquardt import levenberg_marquardt
 from ctd_analysis.fixed_points.newton import newton
-from ctd_analysis.fixed_points.residual import Residual, norms
+from ctd_analysis.fixed_points.residual import Residual, norms, threads
 from ctd_analysis.fixed_points.settings import FixedPointSearch
 from ctd_analysis.results import TRUTH, FixedPoints, Flags, Floats
 from ctd_contract.dynamics import Dynamics
@@ -82,13 +82,14 @@ def find_fixed_points(
     if constant.shape != (dynamics.input_size,):
         raise ValueError(f"input has shape {constant.shape}, expected (input={dynamics.input_size},)")
     region = Region.of(visited)
-    residual = Residual(dynamics, constant, mode)
     starts = draw_starts(visited, region, search, seed)
-    points, speed, is_slow = _descend(residual, starts, region, search)
-    n_converged = int(np.sum(~is_slow))
-    points, speed, is_slow, n_outside = _within_reach(points, speed, is_slow, region, search)
-    points, speed, is_slow = _distinct(points, speed, is_slow, region, search)
-    points = _polish(residual, points, is_slow, region, search)
+    with threads() as run:
+        residual = Residual(dynamics, constant, mode, run)
+        points, speed, is_slow = _descend(residual, starts, region, search)
+        n_converged = int(np.sum(~is_slow))
+        points, speed, is_slow, n_outside = _within_reach(points, speed, is_slow, region, search)
+        points, speed, is_slow = _distinct(points, speed, is_slow, region, search)
+        points = _polish(residual, points, is_slow, region, search)
     found = _describe(dynamics, points, is_slow, constant, mode, bin_width_s)
     return replace(found, source=source, n_starts=len(starts), n_converged=n_converged, n_outside=n_outside)
 

@@ -66,8 +66,7 @@ def levenberg_marquardt(
     )
     active = np.flatnonzero(np.isfinite(batch.speed) & (batch.speed > tolerance))
     for _ in range(max_iterations):
-        for rows in residual.chunks(active):
-            _iterate(residual, batch, rows, flat)
+        residual.in_chunks(lambda rows: _iterate(residual, batch, rows, flat), active)
         unfinished = (batch.speed > tolerance) & (batch.slope > flat) & (batch.damping < _LARGEST_DAMPING)
         active = active[unfinished[active]]
         if len(active) == 0:

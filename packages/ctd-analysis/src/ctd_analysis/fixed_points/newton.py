@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from ctd_analysis.fixed_points.residual import Residual, norms
-from ctd_analysis.results import Flags, Floats
+from ctd_analysis.results import Flags, Floats, Integers
 
 _SUFFICIENT = 1e-4
 # Steps below a sixteenth of Newton's creep along a valley of the error and end nowhere new.
@@ -43,10 +43,13 @@ def newton(
     active = np.flatnonzero(np.isfinite(speed) & (speed > tolerance))
     for _ in range(max_iterations):
         stalled = np.zeros(len(points), dtype=bool)
-        for rows in residual.chunks(active):
+
+        def advance(rows: Integers, stalled: Flags = stalled) -> None:
             points[rows], speed[rows], stalled[rows] = _iterate(
                 residual, points[rows], speed[rows], longest_step
             )
+
+        residual.in_chunks(advance, active)
         active = active[(speed[active] > tolerance) & ~stalled[active]]
         if len(active) == 0:
             break
