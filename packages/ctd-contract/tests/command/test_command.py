@@ -38,6 +38,7 @@ class Config(CommandConfig):
     embedding: Linear | Bump = field(default_factory=Linear)
     inner: Inner = field(default_factory=Inner)
     failure: str = ""
+    names: list[str] = field(default_factory=list)
 
 
 def work(config, run):
@@ -86,7 +87,15 @@ def test_settings_arrive_as_the_dataclasses(tmp_path):
     [
         (["coutn=1"], ["'coutn'", "'count'"]),
         (["count=1", "inner.rat=2"], ["'inner.rat'", "'inner.rate'"]),
-        (["count=1", "embedding.width=2"], ["'embedding.width'"]),
+        (["count=1", "embedding.width=2"], ["'embedding.width' is a setting of embedding=bump alone"]),
+        (["count=1", "+rate=2"], ["no setting 'rate'"]),
+        (["count=1", "+inner.rat=2"], ["'inner.rat'", "'inner.rate'"]),
+        (["count=1", "++embedding.width=2"], ["'embedding.width' is a setting of embedding=bump alone"]),
+        (["count=1", "~seed"], ["'seed' can't be left out"]),
+        (["count=1,2"], ["'count=1,2' has several values", "-m"]),
+        (["count=1", "names=a"], ["names takes a list", "names=[A]"]),
+        (["count=1", "seed=-1"], ["seed must be at least 0, got -1"]),
+        (["count=1", "threads=0"], ["threads must be at least 1, got 0"]),
         (["count=1", "embedding=bumb"], ["'bumb'", "'bump'"]),
         (["count=x"], ["count", "'x'"]),
         (["count=["], ["'count=['"]),

@@ -117,6 +117,10 @@ class Command:
         from omegaconf.errors import OmegaConfBaseException
         from threadpoolctl import threadpool_limits
 
+        from ctd_contract.command.suggest import refuse_unknown_keys
+
+        plain = typing.cast(dict[str, Any], OmegaConf.to_container(node))
+        refuse_unknown_keys(plain, self, HydraConfig.get().runtime.choices)
         missing = sorted(OmegaConf.missing_keys(node))
         if missing:
             raise UserError(f"{missing[0]} is required; for example: {self.example}")
@@ -127,6 +131,7 @@ class Command:
             if isinstance(error, OmegaConfBaseException):
                 raise
             raise UserError(str(error)) from error  # a value that its dataclass refuses
+        _check_common(config, fewest_threads=1 if self.claims else 0)
         plain = typing.cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
         for group in self.groups:
             plain[group] = {"name": chosen[group], **plain[group]}
@@ -164,6 +169,12 @@ class Command:
 
     def _say(self, sentence: str) -> None:
         print(f"{self.name}: {sentence}", file=sys.stderr)  # noqa: T201
+
+
+def _check_common(config: CommandConfig, *, fewest_threads: int) -> None:
+    for name, least in (("seed", 0), ("threads", fewest_threads)):
+        if getattr(config, name) < least:
+            raise UserError(f"{name} must be at least {least}, got {getattr(config, name)}")
 
 
 def _value(node: Any, name: str) -> Any:

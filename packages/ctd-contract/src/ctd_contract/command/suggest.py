@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import re
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ctd_contract.command.errors import UserError
@@ -23,13 +23,15 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     return (f" (did you mean {close[0]!r}?)" if close else "") + listed
 
 
-def keys(command: Command) -> set[str]:
-    """Every key that a command takes, nested ones dotted, over all options of its groups."""
+def keys(command: Command, chosen: Mapping[str, str] | None = None) -> set[str]:
+    """Every key that a command takes, nested ones dotted, with the chosen options or over all of them."""
     found: set[str] = set()
     hints = typing.get_type_hints(command.config)
     for item in dataclasses.fields(command.config):
         found.add(item.name)
-        for option in command.groups.get(item.name, {"": hints[item.name]}).values():
+        options = command.groups.get(item.name, {"": hints[item.name]})
+        one = (chosen or {}).get(item.name, "")
+        for option in [options[one]] if one in options else options.values():
             found |= {f"{item.name}.{key}" for key in _nested(option)}
     return found
 
@@ -59,6 +61,8 @@ def explain(error: BaseException, command: Command) -> BaseException:
     text = str(error)
     if match := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(match[1], command)
+    if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return UserError(f"{match[1]!r} has several values: KEY=[A,B] is a list, -m runs one job for each")
     if match := re.search(r"Could not find '([^'/]+)/([^']+)'", text):
         group, option = match.groups()
         return UserError(f"{group} has no option {option!r}{nearest(option, command.groups.get(group, {}))}")
@@ -67,13 +71,35 @@ def explain(error: BaseException, command: Command) -> BaseException:
         return _unknown_key(getattr(cause, "full_key", None) or match[1], command)
     sentence = str(cause).splitlines()[0].rstrip(".")
     key = getattr(cause, "full_key", None)
+    if key and "is not a ListConfig" in sentence:
+        return UserError(f"{key} takes a list: {key}=[A,B] or {key}=[A]")
     return UserError(f"{key}: {sentence}" if key else sentence)
+
+
+def refuse_unknown_keys(plain: Mapping[str, Any], command: Command, chosen: Mapping[str, str]) -> None:
+    """Raise for a key that Hydra's ``+KEY=VALUE`` has added: no setting is read from it."""
+    unknown = sorted(set(_dotted(plain)) - keys(command, chosen))
+    if unknown:
+        raise _unknown_key(unknown[0], command)
+
+
+def _dotted(plain: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in plain.items():
+        yield key
+        if isinstance(value, Mapping):
+            yield from (f"{key}.{inner}" for inner in _dotted(value))
 
 
 def _unknown_key(key: str, command: Command) -> UserError:
     valid = keys(command)
+    group, _, inner = key.partition(".")
+    options = command.groups.get(group, {}) if inner else {}
+    if having := [f"{group}={name}" for name, option in options.items() if inner in _nested(option)]:
+        return UserError(f"{key!r} is a setting of {' and '.join(having)} alone")
+    if key in valid:
+        return UserError(f"{key!r} can't be left out")
     parent = key.rpartition(".")[0]
     siblings = {k for k in valid if k.rpartition(".")[0] == parent} or valid
-    close = difflib.get_close_matches(key, sorted(valid), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(key, sorted(siblings), n=1, cutoff=0.7)
     hint = f" (did you mean {close[0]!r}?)" if close else nearest(key, siblings)
     return UserError(f"there is no setting {key!r}{hint}; --help lists them all")
