@@ -54,6 +54,8 @@ def test_published_preset_and_a_finished_run(task, tmp_path):
         (["embedding=smooth", "embedding.features=many"], "embedding.features"),
         (["fano=-1"], "fano"),
         (["splits=new"], "redraw"),
+        (["fractions=[0.5,0.3,0.2]"], "splits=redraw"),
+        (["splits=redraw", "fractions=[1,1,1]"], "add up to 1"),
         (["trim_start=40"], "leaves none"),
         (["preset=publshed"], "published"),
     ],
@@ -72,7 +74,7 @@ def test_wrong_missing_and_damaged_sources_exit_with_2(task, tmp_path):
     damaged = tmp_path / "damaged.h5"
     damaged.write_bytes(task.read_bytes()[:3000])
     for source, said in (
-        ("run/recording.h5", "recording file"),
+        ("run/recording.h5", "has the kind recording"),
         ("nowhere.h5", "nowhere.h5"),
         (damaged, "damaged.h5"),
     ):

@@ -7,6 +7,17 @@ from dataclasses import dataclass, field
 from ctd_contract.command.config import CommandConfig
 
 
+def _require_positive(config: object, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) <= 0:
+            raise ValueError(f"{name} must be above 0, got {getattr(config, name)}")
+
+
+def _require_share(config: object, name: str) -> None:
+    if not 0 <= getattr(config, name) < 1:
+        raise ValueError(f"{name} must lie in [0, 1), got {getattr(config, name)}")
+
+
 @dataclass
 class AutoencoderConfig:
     """A sequential autoencoder.
@@ -22,6 +33,10 @@ class AutoencoderConfig:
     encoder_units: int = 64
     dropout: float = 0.05
     inputs: list[str] = field(default_factory=lambda: ["inputs"])
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "units", "encoder_units")
+        _require_share(self, "dropout")
 
 
 @dataclass
@@ -57,6 +72,10 @@ class TrainingConfig:
     coordinated_dropout: float = 0.1
     checkpoint_every: int = 25
 
+    def __post_init__(self) -> None:
+        _require_positive(self, "epochs", "batch_size", "learning_rate", "gradient_clip", "checkpoint_every")
+        _require_share(self, "coordinated_dropout")
+
 
 @dataclass
 class FitConfig(CommandConfig):
@@ -64,7 +83,6 @@ class FitConfig(CommandConfig):
 
     Attributes:
         data: The recording to fit.
-        name: What the fit is called in results; by default its model.
         name: What the fit is called in tables and figures; by default the model's name.
         model: The model.
         training: How it is fitted.

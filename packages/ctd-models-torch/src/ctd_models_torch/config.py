@@ -6,6 +6,21 @@ from dataclasses import dataclass, field
 
 from ctd_contract.torch.training.config import TrainingConfig
 
+ACTIVATIONS = ("relu", "tanh", "softplus")
+
+
+def require(holds: bool, rule: str, value: object) -> None:
+    """Raise ValueError for a setting that breaks a rule."""
+    if not holds:
+        raise ValueError(f"{rule}, got {value}")
+
+
+def require_mlp(hidden_size: int, hidden_layers: int, activation: str) -> None:
+    """Raise ValueError for settings of which no multilayer perceptron can be made."""
+    require(hidden_size > 0, "hidden_size is at least 1", hidden_size)
+    require(hidden_layers >= 0, "hidden_layers is at least 0", hidden_layers)
+    require(activation in ACTIVATIONS, f"activation is one of {', '.join(ACTIVATIONS)}", activation)
+
 
 @dataclass
 class EncoderConfig:
@@ -21,6 +36,10 @@ class EncoderConfig:
     size: int = 64
     window: int | None = None
     standardize: bool = True
+
+    def __post_init__(self) -> None:
+        require(self.size > 0, "encoder.size is at least 1", self.size)
+        require(self.window is None or self.window > 0, "encoder.window is at least 1 or null", self.window)
 
 
 @dataclass
@@ -39,6 +58,11 @@ class ModelConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     dropout: float = 0.0
     coordinated_dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        require(self.size > 0, "model.size is at least 1", self.size)
+        for name in ("dropout", "coordinated_dropout"):
+            require(0 <= getattr(self, name) < 1, f"{name} is in [0, 1)", getattr(self, name))
 
 
 @dataclass
@@ -72,6 +96,10 @@ class NODEConfig(ModelConfig):
     delta: float = 0.5
     activation: str = "relu"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_mlp(self.hidden_size, self.hidden_layers, self.activation)
+
 
 @dataclass
 class ReadoutConfig:
@@ -91,6 +119,9 @@ class MLPReadoutConfig(ReadoutConfig):
     hidden_layers: int = 1
     activation: str = "relu"
 
+    def __post_init__(self) -> None:
+        require_mlp(self.hidden_size, self.hidden_layers, self.activation)
+
 
 @dataclass
 class FlowReadoutConfig(ReadoutConfig):
@@ -99,6 +130,10 @@ class FlowReadoutConfig(ReadoutConfig):
     hidden_size: int = 128
     steps: int = 20
     delta: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(self.hidden_size > 0, "hidden_size is at least 1", self.hidden_size)
+        require(self.steps > 0, "steps is at least 1", self.steps)
 
 
 @dataclass
@@ -149,6 +184,9 @@ class RecordingConfig:
 
     inputs: str | None = "inputs"
     memory_mb: int = 4096
+
+    def __post_init__(self) -> None:
+        require(self.memory_mb >= 0, "memory_mb is at least 0", self.memory_mb)
 
 
 @dataclass

@@ -14,6 +14,7 @@ from ctd_sim.sources import Source, redraw_splits, task_source, trim
 from ctd_sim.target_rate import TARGET_RATES
 
 SPLITS = ("source", "redraw")
+FRACTIONS = [0.7, 0.1, 0.2]
 
 
 @dataclass
@@ -34,7 +35,7 @@ class SimulationConfig(ObservationConfig, CommandConfig):
     trim_start: int = 0
     trim_stop: int | None = None
     splits: str = "source"
-    fractions: list[float] = field(default_factory=lambda: [0.7, 0.1, 0.2])
+    fractions: list[float] = field(default_factory=FRACTIONS.copy)
 
 
 # The published simulator, spelt out, so that it stays what it is whatever the defaults become.
@@ -79,6 +80,8 @@ def _source(file: cc.ContractFile, config: SimulationConfig) -> Source:
     if config.splits not in SPLITS:
         raise UserError(f"splits must be one of {', '.join(SPLITS)}, got {config.splits!r}")
     source = trim(task_source(file), config.trim_start, config.trim_stop)
+    if config.splits == "source" and config.fractions != FRACTIONS:
+        raise UserError("fractions are of trials drawn anew: add splits=redraw")
     return redraw_splits(source, config.fractions, seed=config.seed) if config.splits == "redraw" else source
 
 

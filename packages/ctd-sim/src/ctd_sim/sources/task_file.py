@@ -22,7 +22,7 @@ def task_source(file: cc.ContractFile) -> Source:
     """
     if file.kind != "task":
         raise ValueError(
-            f"{file.path.name} is a {file.kind} file, but spikes come from the states of a task file: "
+            f"{file.path.name} has the kind {file.kind}, but spikes come from the states of a task file: "
             "give source= the task.h5 that ctd-tasks wrote"
         )
     if "states" not in file.signals:
