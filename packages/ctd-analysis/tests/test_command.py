@@ -2,11 +2,12 @@
 
 import shlex
 
+import numpy as np
 import pytest
 
 import ctd_contract as cc
 from ctd_analysis.cli import COMMAND
-from ctd_contract.testing import make_inference, make_recording
+from ctd_contract.testing import make_inference, make_recording, make_task
 
 FAST = ["n_resamples=20", "n_examples=2", "search.n_starts=20", "threads=1"]
 
@@ -97,12 +98,23 @@ def test_the_same_seed_gives_the_same_digest_and_another_another(files):
         (["truth=nothing.h5", "inference=[model0.h5]"], "no file nothing.h5"),
         (["truth=model0.h5", "inference=[model1.h5]"], "kind inference, expected recording"),
         (["truth=other.h5", "inference=[model0.h5]"], "another recording"),
+        (["truth=simulated.h5", "inference=[model0.h5]", "task=other_task.h5"], "another task"),
         (["truth=recording.h5", "inference=[damaged.h5]"], "damaged.h5"),
         (["truth=recording.h5", "inference=[]"], "no inference file"),
     ],
 )
 def test_bad_input_ends_with_a_sentence_and_two(files, capsys, arguments, sentence):
     make_recording("other.h5", n_trials=30, n_states=3, seed=5)
+    make_task("other_task.h5", n_trials=30, seed=5)
+    with cc.open(make_task("task.h5", n_trials=30)) as task:
+        ids, time, parent = task.axis("trial"), task.time, task.parent(role="task")
+    axes, parents = {"neuron": 4}, [parent]
+    with cc.create(
+        "simulated.h5", "recording", name="", producer="", trial=ids, time=time, axes=axes, parents=parents
+    ) as writer:
+        writer.column("trials", "split", np.arange(30) % 3)
+        writer.column("neurons", "held_out", np.zeros(4))
+        writer.signal("spikes", np.ones((30, len(time), 4), dtype=np.uint8))
     content = (files / "model0.h5").read_bytes()
     (files / "damaged.h5").write_bytes(content[: len(content) // 2])
     assert COMMAND.invoke([*arguments, "out=run"]) == 2

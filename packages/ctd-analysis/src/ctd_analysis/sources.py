@@ -68,6 +68,7 @@ class Recording:
         self.signals = _known(file, own)
         if task is not None:
             _expect_kind(task, "task", "task")
+            _check_parent(file, task)
             _, rows = cc.align(file, task)
             self.signals = _known_of_task(task, rows) | self.signals
         inputs = file.signals.get("inputs")
@@ -160,17 +161,17 @@ def _expect_kind(file: ContractFile, kind: str, argument: str) -> None:
         raise ValueError(f"{argument}={file.path.name} is a file of kind {file.kind}, expected {kind}")
 
 
-def _check_parent(file: ContractFile, recording: ContractFile) -> None:
-    parents = [parent for parent in file.provenance.parents if parent.kind == "recording"]
-    if parents and all(parent.id != recording.id for parent in parents):
+def _check_parent(file: ContractFile, source: ContractFile) -> None:
+    parents = [parent for parent in file.provenance.parents if parent.kind == source.kind]
+    if parents and all(parent.id != source.id for parent in parents):
         raise ValueError(
-            f"{file.path.name} was inferred from another recording ({parents[0].id}) than "
-            f"{recording.path.name} ({recording.id}): pass the recording that the model was given"
+            f"{file.path.name} was made from another {source.kind} ({parents[0].id}) than "
+            f"{source.path.name} ({source.id}): pass the {source.kind} that it was made from"
         )
-    if any(parent.id == recording.id and parent.digest != recording.digest for parent in parents):
+    if any(parent.id == source.id and parent.digest != source.digest for parent in parents):
         raise ValueError(
-            f"{recording.path.name} has changed since {file.path.name} was inferred from it (their digests "
-            "differ): infer again, or pass the recording as it was"
+            f"{source.path.name} has changed since {file.path.name} was made from it (their digests "
+            f"differ): make {file.path.name} again, or pass the {source.kind} as it was"
         )
 
 
