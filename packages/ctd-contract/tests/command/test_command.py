@@ -101,6 +101,7 @@ def test_settings_arrive_as_the_dataclasses(tmp_path):
         (["count=["], ["'count=['"]),
         (["count=1", "preset=mny"], ["'mny'", "'many'"]),
         ([], ["count is required", "ctd-contract count=1"]),
+        (["count=1", "out=/dev/null/run"], ["can't make the folder /dev/null/run"]),
         (["count=1", "failure=input"], ["the input is bad"]),
     ],
 )

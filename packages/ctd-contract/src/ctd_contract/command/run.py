@@ -57,7 +57,12 @@ def claim(run: Run, *, overwrite: bool) -> Iterator[bool]:
         UserError: The folder belongs to another run, another process is at work in it, or an
             interrupted run lies in it and neither `resume` nor `overwrite` was asked for.
     """
-    run.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise UserError(
+            f"can't make the folder {run.folder} ({error.strerror}): choose another out="
+        ) from error
     with _locked(run.folder / LOCK, run.folder):
         owner = json.loads(run.marker.read_text())["id"] if run.marker.exists() else None
         if overwrite and owner is not None:
