@@ -93,6 +93,12 @@ def test_a_failed_job_fails_only_its_dependants_and_is_told_of_at_once(bench):
     assert (bench.folder / "outputs/benchmark/own/report.html").read_text() == "report of 2 models"
 
 
+def test_an_output_that_cannot_be_a_folder_is_bad_input(bench):
+    done = bench.run("out=/dev/null/benchmark")
+    assert done.returncode == 2
+    assert "can't make the folder /dev/null/benchmark" in done.err
+
+
 def test_without_a_recording_nothing_else_runs(bench):
     bench.run()
     bench.suite("tasks: {toy: {}}\nsimulators: {plain: {overrides: [fail=true]}}\nmodels: {a: {}}\n")

@@ -15,6 +15,7 @@ from ctd_benchmark.runner import Outcome, Runner
 from ctd_benchmark.store import Store
 from ctd_benchmark.suite import load_suite
 from ctd_contract.command import Command, CommandConfig, Run, RunFailed, UserError
+from ctd_contract.command.run import make_folder
 
 FOLDER = "outputs/benchmark"
 
@@ -81,6 +82,7 @@ def run(config: BenchmarkConfig, run: Run) -> None:
     if config.dry_run:
         print(describe(runner))  # noqa: T201
         return
+    make_folder(root)
     finish(name, runner, runner.run(), root / name)
 
 

@@ -57,12 +57,7 @@ def claim(run: Run, *, overwrite: bool) -> Iterator[bool]:
         UserError: The folder belongs to another run, another process is at work in it, or an
             interrupted run lies in it and neither `resume` nor `overwrite` was asked for.
     """
-    try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        raise UserError(
-            f"can't make the folder {run.folder} ({error.strerror}): choose another out="
-        ) from error
+    make_folder(run.folder)
     with _locked(run.folder / LOCK, run.folder):
         owner = json.loads(run.marker.read_text())["id"] if run.marker.exists() else None
         if overwrite and owner is not None:
@@ -80,6 +75,18 @@ def claim(run: Run, *, overwrite: bool) -> Iterator[bool]:
         except BaseException:
             _leave_no_empty_run(run.folder)
             raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to.
+
+    Raises:
+        UserError: It can't be one.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        raise UserError(f"can't make the folder {folder} ({error.strerror}): choose another out=") from error
 
 
 def _leave_no_empty_run(folder: Path) -> None:
