@@ -48,6 +48,8 @@ def work(config, run):
     (run.folder / "checkpoint").write_text("half")
     if config.failure == "disk":
         raise OSError(errno.ENOSPC, "No space left on device", "big.h5")
+    if config.failure == "library":
+        raise RuntimeError("I/O error: No space left on device (os error 28)")
     if config.failure == "broken":
         raise RuntimeError("it broke")
     run.result.write_text(str(config.count))
@@ -115,7 +117,12 @@ def test_bad_input_is_one_sentence_and_exit_code_2(arguments, words, capsys, tmp
 
 
 @pytest.mark.parametrize(
-    ("failure", "words"), [("broken", "RuntimeError: it broke"), ("disk", "disk is full (big.h5)")]
+    ("failure", "words"),
+    [
+        ("broken", "RuntimeError: it broke"),
+        ("disk", "disk is full (big.h5)"),
+        ("library", "the disk is full: free"),
+    ],
 )
 def test_a_failed_run_is_exit_code_1(failure, words, capsys):
     assert COMMAND.invoke(["count=1", f"failure={failure}"]) == 1

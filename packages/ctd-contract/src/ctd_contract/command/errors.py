@@ -40,7 +40,7 @@ def report_error(error: BaseException, *, command: str, debug: bool) -> int:
         message, code = str(error), FAILED if unwritable else BAD_INPUT
     elif isinstance(error, RunFailed):
         message, code = str(error), FAILED
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    elif _disk_is_full(error):
         message, code = f"the disk is full{_where(error)}: free some space, then add resume=true", FAILED
     else:
         hint = "" if debug else " (debug=true shows the traceback)"
@@ -49,5 +49,12 @@ def report_error(error: BaseException, *, command: str, debug: bool) -> int:
     return code
 
 
-def _where(error: OSError) -> str:
-    return f" ({error.filename})" if error.filename else ""
+def _disk_is_full(error: BaseException) -> bool:
+    # Libraries that write by themselves (safetensors, HDF5) raise errors of their own, without the number.
+    numbered = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return numbered or "No space left on device" in str(error)
+
+
+def _where(error: BaseException) -> str:
+    name = getattr(error, "filename", None)
+    return f" ({name})" if name else ""
