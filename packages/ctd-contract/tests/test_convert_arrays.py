@@ -149,8 +149,8 @@ def test_structures_are_described(tmp_path):
     with pytest.raises(cc.ContractError) as caught:
         convert(tmp_path / "a.mat", tmp_path / "b.h5", bin_width_s=0.01)
     assert "an array (trial, time, neuron)" in caught.value.expected
-    assert "trialData struct (1, 1) with fields counts, id" in caught.value.got
-    assert "spikes = {data.counts}" in caught.value.fix
+    assert "trialData struct with fields counts, id" in caught.value.got
+    assert "--map spikes=VARIABLE, or spikes=STRUCTURE.FIELD" in caught.value.fix
 
 
 def test_without_scipy_the_extra_is_named(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import ctd_contract as cc
-from ctd_contract.convert import convert, detect
+from ctd_contract.convert import Design, convert, detect
 from ctd_contract.testing import make_recording
 from ctd_contract.validation import validate
 
@@ -53,7 +53,7 @@ def test_the_drawn_split_follows_the_seed(tmp_path):
     source, *_ = two_splits(tmp_path / "a.h5", n_train=200)
     drawn = []
     for seed in (0, 0, 1):
-        convert(source, tmp_path / "b.h5", bin_width_s=0.01, seed=seed, overwrite=True)
+        convert(source, tmp_path / "b.h5", bin_width_s=0.01, design=Design(seed=seed), overwrite=True)
         with cc.open(tmp_path / "b.h5") as file:
             drawn.append(np.flatnonzero(file.split("valid")))
     np.testing.assert_array_equal(drawn[0], drawn[1])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from .convert import CONTRACT, READERS, WRITERS, convert
+from .convert_options import add_options, design_of, labels_of, selection_of
 from .errors import ERROR, ContractError, Finding
 from .reader import open as open_file
 from .summary import describe
@@ -106,7 +107,9 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
         "of the source is told from the file. A source with two splits gets a third: its valid becomes "
         "test, and a tenth of train, drawn by the seed, becomes valid.",
         epilog="examples:\n  ctd-contract convert lfads.h5 recording.h5 --bin-width 0.01\n"
-        "  ctd-contract convert recording.h5 lfads.h5 --to lfads-torch",
+        "  ctd-contract convert recording.h5 lfads.h5 --to lfads-torch\n"
+        "  ctd-contract convert session.mat recording.h5 --bin-width 0.02 --map spikes=trials.counts "
+        "--map condition=trials.target --where trials.success=1 --held-out 0.25 --forward 5",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", type=Path)
@@ -120,7 +123,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--bin-width", type=float, metavar="S", help="width of a bin in s, where the source is silent"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of splits that are drawn (default 0)")
+    add_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing target")
     parser.set_defaults(run=_convert)
 
@@ -162,7 +165,9 @@ def _convert(arguments: argparse.Namespace) -> int:
         source_format=arguments.source_format,
         target_format=arguments.target_format,
         bin_width_s=arguments.bin_width,
-        seed=arguments.seed,
+        design=design_of(arguments),
+        selection=selection_of(arguments),
+        labels=labels_of(arguments),
         overwrite=arguments.overwrite,
     )
     _say(sys.stdout, f"{arguments.source} ({reading}) -> {arguments.target} ({writing})")

@@ -14,6 +14,7 @@ import numpy as np
 
 from ctd_contract.readout import Layer, Readout
 
+from .design import Design
 from .split_keys import SplitKeys, open_split_keys, split_key_names
 from .trials import Trials, needed_bin_width, rates_per_second
 
@@ -29,13 +30,13 @@ def recognises(names: Iterable[str]) -> bool:
     return {"activity", "latents"} <= found and bool({"data", "encod_data", "recon_data"} & found)
 
 
-def read(path: Path, *, bin_width_s: float | None, seed: int) -> Trials:
+def read(path: Path, *, bin_width_s: float | None, design: Design) -> Trials:
     """Read a file of these layouts.
 
     Args:
         path: The file.
         bin_width_s: Width of a bin in s; 0.01 s by convention, since the files have no time of their own.
-        seed: Of the tenth of train that becomes valid when the file has two splits.
+        design: Makes three splits when the file has two.
 
     Raises:
         ContractError: A key is missing, or arrays disagree.
@@ -58,7 +59,7 @@ def read(path: Path, *, bin_width_s: float | None, seed: int) -> Trials:
         return Trials(
             keys.data,
             width,
-            keys.three_splits(seed),
+            keys.three_splits(design),
             signals={} if inputs is None else {"inputs": inputs},
             truth=truth,
             columns={**columns, **keys.masks()},

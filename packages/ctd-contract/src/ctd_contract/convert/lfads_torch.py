@@ -18,6 +18,7 @@ from ctd_contract.errors import ContractError
 from ctd_contract.reader import ContractFile
 from ctd_contract.schema import SPLITS
 
+from .design import Design
 from .split_keys import open_split_keys
 from .trials import Trials, needed_bin_width, observations, rates_per_second
 
@@ -30,13 +31,13 @@ def recognises(names: Iterable[str]) -> bool:
     return "train_data" in names or {"train_encod_data", "train_recon_data"} <= names
 
 
-def read(path: Path, *, bin_width_s: float | None, seed: int) -> Trials:
+def read(path: Path, *, bin_width_s: float | None, design: Design) -> Trials:
     """Read a file of this layout.
 
     Args:
         path: The file.
         bin_width_s: Width of a bin in s; needed unless the file was written by `write`.
-        seed: Of the tenth of train that becomes valid when the file has two splits.
+        design: Makes three splits when the file has two.
 
     Raises:
         ContractError: A key is missing, arrays disagree, or the bin width isn't known.
@@ -64,7 +65,7 @@ def read(path: Path, *, bin_width_s: float | None, seed: int) -> Trials:
         return Trials(
             keys.data,
             width,
-            keys.three_splits(seed),
+            keys.three_splits(design),
             signals={name: array for name, array in signals.items() if array is not None},
             truth=truth,
             columns={**columns, **keys.masks()},

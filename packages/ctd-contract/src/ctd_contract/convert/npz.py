@@ -10,14 +10,22 @@ import numpy as np
 
 from ctd_contract.errors import ContractError
 
+from .design import Design
+from .select import Selection
 from .trial_arrays import to_trials
 from .trials import Trials
 
 NAME = "npz"
 
 
-def read(path: Path, *, bin_width_s: float | None, seed: int) -> Trials:
+def read(path: Path, *, bin_width_s: float | None, design: Design, selection: Selection) -> Trials:
     """Read an `.npz` file with the names that `trial_arrays.to_trials` lists; pickled objects are refused.
+
+    Args:
+        path: The file.
+        bin_width_s: Width of a bin in s, where the file is silent.
+        design: Draws the splits where the file has none.
+        selection: What is taken of its arrays.
 
     Raises:
         ContractError: The file can't be read without executing it, or its arrays don't fit.
@@ -28,4 +36,6 @@ def read(path: Path, *, bin_width_s: float | None, seed: int) -> Trials:
     except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         fix = "save plain arrays; pad trials of unequal length and add their lengths as `length`"
         raise ContractError("CTD701", path.name, "an archive of plain arrays", str(error), fix) from error
-    return to_trials(arrays, path.name, bin_width_s=bin_width_s, seed=seed)
+    return to_trials(
+        arrays, path.name, bin_width_s=bin_width_s, design=design, selection=selection, first_channel=0
+    )

@@ -15,7 +15,8 @@ from ctd_contract.errors import ContractError, ContractWarning
 from ctd_contract.inventory import damaged
 from ctd_contract.schema import SPLITS
 
-from .trials import same_leading_axes, third_split
+from .design import Design
+from .trials import same_leading_axes
 
 
 class SplitKeys:
@@ -101,9 +102,12 @@ class SplitKeys:
             columns["times", "forward"] = self.forward.astype(np.uint8)
         return columns
 
-    def three_splits(self, seed: int) -> np.ndarray:
+    def three_splits(self, design: Design) -> np.ndarray:
         """Return the file's three splits, or make three of two."""
-        return self.split if "test" in self._splits else third_split(self.split, seed)
+        if "test" not in self._splits:
+            return design.third_split(self.split, self.where)
+        design.refuse_split(self.where)
+        return self.split
 
     def warn_of_unused(self) -> None:
         """Name, in one warning, what no signal or table was found for."""

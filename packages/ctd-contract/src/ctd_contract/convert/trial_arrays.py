@@ -10,9 +10,9 @@ import numpy as np
 from ctd_contract.errors import ContractError, ContractWarning
 from ctd_contract.schema import SIGNALS, SPLITS
 
-from .trials import Trials, needed_bin_width, same_leading_axes, split_at_random
-
-Arrays = Mapping[str, np.ndarray | Sequence[np.ndarray]]
+from .design import Design
+from .select import Selection, Value, select
+from .trials import Trials, needed_bin_width, same_leading_axes
 
 DATA = ("spikes", "activity", "ys")
 # Names of MR-SDS and what they are in a recording.
@@ -24,6 +24,9 @@ TRUTH_NAMES = tuple(name for name, spec in SIGNALS.items() if spec.truth)
 VECTORS = ("split", "length", "trial", "neuron", "time", "held_out", "forward", "condition", "region")
 SCALARS = ("bin_width", "bin_width_s")
 SIZES = {"region_sizes": "neuron", "latent_region_sizes": "state"}
+OF_TRIALS = ("split", "length", "trial", "condition")
+# Free columns: `trials/block`, `neurons/depth`.
+TABLES = {"trials": "trial", "neurons": "neuron"}
 
 
 def recognises(names: Iterable[str]) -> bool:
@@ -31,47 +34,120 @@ def recognises(names: Iterable[str]) -> bool:
     return bool(set(DATA) & set(names))
 
 
-def to_trials(arrays: Arrays, where: str, *, bin_width_s: float | None, seed: int) -> Trials:
-    """Make trials of named arrays.
+def to_trials(
+    variables: Mapping[str, Value],
+    where: str,
+    *,
+    bin_width_s: float | None,
+    design: Design,
+    selection: Selection,
+    first_channel: int,
+) -> Trials:
+    """Make trials of named variables.
 
     `spikes`, `activity` or `ys` (trial, time, neuron), and optionally any signal of a recording; `us`; the
     truth as `truth/rates` or `truth_rates` (spikes/s), `truth/states` or `xs`, ...; `split` (0, 1, 2 or
     train, valid, test; otherwise drawn by the seed), `length`, `trial`, `neuron`, `time`, `held_out`,
-    `forward`, `condition`, `region`, `region_sizes`, `bin_width` (s). A list of (time, channel) arrays is
-    padded.
+    `forward`, `condition` and `region` (codes, names, or values that tell them apart), `region_sizes`,
+    `bin_width` (s), and columns `trials/<name>`, `neurons/<name>`. A list of (time, channel) arrays
+    is padded.
+
+    Args:
+        variables: The source's, by name; structures as dicts.
+        where: The source, for errors.
+        bin_width_s: Width of a bin in s, where the source is silent.
+        design: Draws the splits where the source has none.
+        selection: What is taken of the variables.
+        first_channel: What the source calls its first channel.
 
     Raises:
         ContractError: Data are missing, or arrays disagree.
     """
-    found = {_canonical(name): value for name, value in arrays.items()}
-    called = {_canonical(name): name for name in arrays}
+    called = {_canonical(name): name for name in [*variables, *selection.names]}
+    found = select(
+        variables,
+        selection,
+        where,
+        canonical=_canonical,
+        per_trial=_is_per_trial,
+        first_channel=first_channel,
+    )
     if "data" not in found:
         raise ContractError(
             "CTD702",
             where,
             f"trials under one of {', '.join(DATA)}, axes (trial, time, neuron)",
-            ", ".join(sorted(arrays)) or "nothing",
-            "save the counts as spikes, or continuous data as activity",
+            ", ".join(sorted(variables)) or "nothing",
+            "save the counts as spikes, or say which variable holds them with --map spikes=VARIABLE",
         )
     sizes: dict[str, int] = {}
     data, lengths = _padded(f"{where}:{called['data']}", found.pop("data"))
     data = same_leading_axes(where, called["data"], _with_channel(data), SIGNALS["spikes"].axes, sizes)
+    free = _free_columns(found, where, sizes)
+    labels = {name: _codes(found.pop(name)) for name in ("condition", "region") if name in found}
     vectors = {name: np.ravel(np.asarray(found.pop(name))) for name in VECTORS if name in found}
+    vectors |= {name: codes for name, (codes, _) in labels.items()}
     if lengths is not None and (lengths < sizes["time"]).any():
         vectors.setdefault("length", lengths)
     width, start = _bin_width(found, vectors.pop("time", None), bin_width_s, where, sizes)
-    split = _split(vectors.pop("split", None), where, sizes["trial"], seed)
+    split = _split(vectors.pop("split", None), where, sizes["trial"], design)
     trials = Trials(data, width, split, start_s=start)
     trials.trial, trials.neuron = vectors.pop("trial", None), vectors.pop("neuron", None)
     for name in [name for name in found if _target(name) is not None]:
         folder, leaf = _target(name) or ("", "")
         values = _signal(where, called[name], leaf, found.pop(name), sizes, lengths)
         (trials.truth if folder == "truth" else trials.signals)[leaf] = values
-    trials.columns, trials.names = _tables(found, vectors, where, sizes)
+    columns, names = _tables(found, vectors, where, sizes)
+    trials.columns = columns | free
+    trials.names = names | {axis: given for axis, (_, given) in labels.items() if given}
     if found:
         listed = ", ".join(sorted(found))
         warnings.warn(f"{where}: no place in a recording, left out: {listed}", ContractWarning, stacklevel=2)
     return trials
+
+
+def _is_per_trial(name: str) -> bool:
+    folder, _, leaf = name.rpartition("/")
+    if folder == "trials" or (not folder and leaf in OF_TRIALS):
+        return True
+    return leaf in SIGNALS and SIGNALS[leaf].axes[0] == "trial" and "time" not in SIGNALS[leaf].axes
+
+
+def _free_columns(found: dict, where: str, sizes: dict[str, int]) -> dict[tuple[str, str], np.ndarray]:
+    """Take out the columns that a table has no meaning for; of several channels each is one column."""
+    columns: dict[tuple[str, str], np.ndarray] = {}
+    for name in [name for name in found if name.rpartition("/")[0] in TABLES]:
+        table, _, column = name.rpartition("/")
+        values = np.asarray(found.pop(name))
+        if values.ndim not in (1, 2) or len(values) != sizes[TABLES[table]]:
+            expected = f"{sizes[TABLES[table]]} entries, one for each {TABLES[table]}"
+            fix = "name another variable, or leave the column out"
+            raise ContractError("CTD703", f"{where}:{name}", expected, str(values.shape), fix)
+        if values.ndim == 1:
+            columns[table, column] = values
+        else:
+            columns |= {(table, f"{column}_{i}"): values[:, i] for i in range(values.shape[1])}
+    return columns
+
+
+def _codes(labels: Value) -> tuple[np.ndarray, list[str]]:
+    """Codes of labels and, unless they are codes already, what each stands for.
+
+    Names are coded in the order of the alphabet, rows of numbers in that of their values.
+    """
+    array = np.asarray(labels)
+    plain = np.ravel(array) if array.ndim < 2 or 1 in array.shape else array
+    whole = plain.dtype.kind in "biu" or (plain.dtype.kind == "f" and not (plain % 1).any())
+    if whole and plain.ndim == 1:
+        return plain, []
+    values, codes = np.unique(plain, axis=0, return_inverse=True)
+    return np.ravel(codes).astype(np.int32), [_text(value) for value in values.tolist()]
+
+
+def _text(entry: object) -> str:
+    if isinstance(entry, list):
+        return f"({', '.join(map(_text, entry))})"
+    return f"{entry:.6g}" if isinstance(entry, int | float) else str(entry)
 
 
 def _canonical(name: str) -> str:
@@ -150,9 +226,10 @@ def _bin_width(
     return width, float(time[0])
 
 
-def _split(split: np.ndarray | None, where: str, n_trials: int, seed: int) -> np.ndarray:
+def _split(split: np.ndarray | None, where: str, n_trials: int, design: Design) -> np.ndarray:
     if split is None:
-        return split_at_random(n_trials, seed)
+        return design.split(n_trials)
+    design.refuse_split(f"{where}:split")
     names = [value.decode() if isinstance(value, bytes) else value for value in split.tolist()]
     codes = [SPLITS.get(value.strip().lower(), -1) if isinstance(value, str) else value for value in names]
     if len(codes) != n_trials or not set(codes) <= set(SPLITS.values()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ctd_contract.dynamics.nonlinearity import FloatArray
 from ctd_contract.errors import ContractError
 from ctd_contract.padding import zero_padding
 from ctd_contract.readout import Readout
-from ctd_contract.schema import SIGNALS, SPLITS
+from ctd_contract.schema import SIGNALS
 from ctd_contract.writer import create
 
 
@@ -29,7 +29,8 @@ class Trials:
         signals: Further arrays under /signals, by name: `inputs`, `behavior`, ...
         truth: Arrays under /truth, by name: `rates` (spikes/s), `states`, ...
         columns: Table and column to values, `("neurons", "held_out")`.
-        names: Axis to the names of its entries, for axes without data of their own.
+        names: Axis to the names of its entries.
+        units: Signal to its unit, for those that have their own.
         trial: Ids; from 0 by default.
         neuron: Ids; from 0 by default.
         start_s: Start of the first bin.
@@ -43,29 +44,26 @@ class Trials:
     truth: dict[str, np.ndarray] = field(default_factory=dict)
     columns: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
     names: dict[str, list[str]] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
     trial: np.ndarray | None = None
     neuron: np.ndarray | None = None
     start_s: float = 0.0
     readout: Readout | None = None
 
 
-def split_at_random(n_trials: int, seed: int) -> np.ndarray:
-    """Return 70 % train, 10 % valid and 20 % test, uint8 (trial,), drawn by the seed."""
-    order = np.random.default_rng(seed).permutation(n_trials)
-    split = np.full(n_trials, SPLITS["train"], np.uint8)
-    n_test, n_valid = round(0.2 * n_trials), round(0.1 * n_trials)
-    split[order[:n_test]] = SPLITS["test"]
-    split[order[n_test : n_test + n_valid]] = SPLITS["valid"]
-    return split
-
-
-def third_split(split: np.ndarray, seed: int) -> np.ndarray:
-    """Return three splits from two: valid becomes test, a tenth of train, drawn by the seed, valid."""
-    result = np.where(split == SPLITS["valid"], SPLITS["test"], split).astype(np.uint8)
-    train = np.flatnonzero(result == SPLITS["train"])
-    drawn = np.random.default_rng(seed).permutation(train)[: round(0.1 * len(train))]
-    result[drawn] = SPLITS["valid"]
-    return result
+def sort_by_region(trials: Trials) -> None:
+    """Put the neurons of each region together, as the contract has them; their ids stay theirs."""
+    region = trials.columns.get(("neurons", "region"))
+    if region is None or (np.diff(region) >= 0).all():
+        return
+    order = np.argsort(region, kind="stable")
+    trials.neuron = (np.arange(len(order)) if trials.neuron is None else trials.neuron)[order]
+    trials.data = trials.data[..., order]
+    for arrays in (trials.signals, trials.truth):
+        arrays |= {n: a[..., order] for n, a in arrays.items() if SIGNALS[n].axes[-1] == "neuron"}
+    trials.columns |= {k: v[order] for k, v in trials.columns.items() if k[0] == "neurons"}
+    if "neuron" in trials.names:
+        trials.names["neuron"] = [trials.names["neuron"][i] for i in order]
 
 
 def observations(data: np.ndarray) -> tuple[str, np.ndarray, np.ndarray | None]:
@@ -116,9 +114,25 @@ def rates_per_second(truth: np.ndarray, counts: np.ndarray, bin_width_s: float, 
 
 
 def write_recording(
-    trials: Trials, source: Path, target: Path, *, format_name: str, seed: int, overwrite: bool
+    trials: Trials,
+    source: Path,
+    target: Path,
+    *,
+    name: str | None,
+    config: Mapping[str, object],
+    seed: int,
+    overwrite: bool,
 ) -> None:
     """Write the trials as a contract recording.
+
+    Args:
+        trials: The trials.
+        source: Where they come from.
+        target: The file to write.
+        name: Of the recording; that of the source by default.
+        config: What they were converted with, for provenance.
+        seed: Of what was drawn.
+        overwrite: Replace an existing target.
 
     Raises:
         ContractError: An array doesn't fit the others, or `target` exists.
@@ -127,13 +141,13 @@ def write_recording(
     writer = create(
         target,
         "recording",
-        name=source.stem,
+        name=name or source.stem,
         producer=f"ctd-contract {importlib.metadata.version('ctd-contract')}",
         trial=trials.data.shape[0] if trials.trial is None else trials.trial,
         time=trials.start_s + trials.bin_width_s * np.arange(trials.data.shape[1]),
         bin_width_s=trials.bin_width_s,
         axes={"neuron": trials.data.shape[2] if trials.neuron is None else trials.neuron},
-        config={"format": format_name, "source": source.name, "source_sha256": _sha256(source)},
+        config={**config, "source": source.name, "source_sha256": _sha256(source)},
         seed=seed,
         overwrite=overwrite,
     )
@@ -142,12 +156,14 @@ def write_recording(
     signals = {kind: values, **trials.signals} | ({} if observed is None else {"observed": observed})
     with writer:
         for write, arrays in ((writer.signal, signals), (writer.truth, trials.truth)):
-            for name, array in arrays.items():
-                timed = SIGNALS[name].axes[1] == "time"
-                write(name, zero_padding(array, lengths) if timed else array)
+            for signal, array in arrays.items():
+                timed = SIGNALS[signal].axes[1] == "time"
+                padded = zero_padding(array, lengths) if timed else array
+                write(signal, padded, unit=trials.units.get(signal))
         writer.column("trials", "split", trials.split)
         for axis, names in trials.names.items():
-            writer.axis(axis, len(names))
+            if axis not in writer.sizes:
+                writer.axis(axis, len(names))
             writer.names(axis, names)
         for (table, column), array in columns.items():
             writer.column(table, column, array)
