@@ -11,3 +11,4 @@ exclude_patterns = ["_build", "jupyter_execute"]
 html_theme = "alabaster"
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
+html_show_copyright = False
