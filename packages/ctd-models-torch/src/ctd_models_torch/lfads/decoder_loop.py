@@ -25,6 +25,7 @@ from ctd_models_torch.lfads.decoder_loop_arguments import (
     GRUWeights,
     check,
 )
+from ctd_models_torch.lfads.decoder_loop_fast import decode_fast
 from ctd_models_torch.lfads.decoder_loop_plain import decode_plain
 
 __all__ = ["Decoded", "DecoderParameters", "GRUWeights", "decode"]
@@ -76,4 +77,4 @@ def decode(
     )  # fmt: skip
     choose("backend", backend, BACKENDS)
     check(parameters, arguments)
-    return decode_plain(parameters, arguments)
+    return (decode_fast if backend == "fast" else decode_plain)(parameters, arguments)

@@ -100,6 +100,10 @@ def check(parameters: DecoderParameters, arguments: DecoderArguments) -> None:
         raise ValueError(f"n_time: decoding takes at least one bin, got {arguments.n_time}")
     if arguments.clip is not None and not arguments.clip > 0.0:
         raise ValueError(f"clip is above 0, or None for no clipping, got {arguments.clip}")
+    for name in ("noise", "controller_mask", "factor_mask"):
+        drawn: Tensor | None = getattr(arguments, name)
+        if drawn is not None and drawn.requires_grad:
+            raise ValueError(f"{name} is drawn and takes no gradient: pass {name}.detach()")
     if parameters.controller is None:
         _check_uncontrolled(parameters, arguments)
     else:
