@@ -6,7 +6,8 @@ import torch
 from toys import small_config
 
 from ctd_contract.testing import make_recording
-from ctd_models_torch.config import MODELS, FitConfig, ModelConfig
+from ctd_models_torch.config import FitConfig, ModelConfig
+from ctd_models_torch.registry import MODELS
 
 
 @pytest.fixture(autouse=True)

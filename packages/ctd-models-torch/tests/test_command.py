@@ -6,8 +6,8 @@ from toys import digest_of
 import ctd_contract as cc
 from ctd_contract.testing import make_recording, make_task
 from ctd_models_torch.cli import COMMAND, name_result
-from ctd_models_torch.config import MODELS, TRAININGS
 from ctd_models_torch.presets import PRESETS
+from ctd_models_torch.registry import MODELS, TRAININGS
 
 SMALL = (
     "model.size=4",

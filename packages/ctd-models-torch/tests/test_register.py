@@ -8,10 +8,12 @@ import torch
 import ctd_contract as cc
 from ctd_contract.dynamics import RNN
 from ctd_contract.torch.sequences import rnn
-from ctd_models_torch import Decoder, InputError, ModelConfig, fit, load_model, register
-from ctd_models_torch.build import DECODERS
-from ctd_models_torch.config import MODELS, TRAININGS, EncoderConfig
+from ctd_models_torch import AutoencoderConfig, Decoder, InputError, fit, load_model, register
+from ctd_models_torch.autoencoder_build import DECODERS
+from ctd_models_torch.build import BUILDERS
+from ctd_models_torch.config import EncoderConfig
 from ctd_models_torch.decoders.base import array
+from ctd_models_torch.registry import MODELS, TRAININGS
 
 
 class LeakyDecoder(Decoder):
@@ -32,7 +34,7 @@ class LeakyDecoder(Decoder):
 
 
 @dataclass
-class LeakyConfig(ModelConfig):
+class LeakyConfig(AutoencoderConfig):
     alpha: float = 0.2
 
 
@@ -40,7 +42,8 @@ class LeakyConfig(ModelConfig):
 def leaky():
     register("leaky", LeakyConfig, LeakyDecoder)
     yield LeakyConfig(size=4, encoder=EncoderConfig(size=5), alpha=0.3)
-    for registry, key in ((MODELS, "leaky"), (TRAININGS, "leaky"), (DECODERS, LeakyConfig)):
+    registries = (MODELS, "leaky"), (TRAININGS, "leaky"), (DECODERS, LeakyConfig), (BUILDERS, LeakyConfig)
+    for registry, key in registries:
         del registry[key]
 
 

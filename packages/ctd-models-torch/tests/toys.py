@@ -9,9 +9,8 @@ import ctd_contract as cc
 from ctd_contract.torch.random import generator
 from ctd_models_torch.base import LatentModel
 from ctd_models_torch.batch import Batch
-from ctd_models_torch.build import Shape, build_model
+from ctd_models_torch.build import build_model
 from ctd_models_torch.config import (
-    MODELS,
     EncoderConfig,
     FitConfig,
     GrowthConfig,
@@ -21,10 +20,15 @@ from ctd_models_torch.config import (
     ReadoutConfig,
 )
 from ctd_models_torch.fitting import fit
+from ctd_models_torch.lfads.config import InitialEncoderConfig, LFADSConfig
 from ctd_models_torch.recording import Statistics
+from ctd_models_torch.registry import MODELS
+from ctd_models_torch.shape import Shape
 
 
 def small_config(name: str) -> ModelConfig:
+    if name == "lfads":
+        return LFADSConfig(size=4, factors=3, initial_condition=3, encoder=InitialEncoderConfig(size=5))
     config = MODELS[name](size=4, encoder=EncoderConfig(size=5))
     if isinstance(config, NODEConfig):
         config.hidden_size = 6
@@ -41,7 +45,7 @@ def shape_of(
 
 def model_of(config: ModelConfig, shape: Shape, readout: ReadoutConfig | None = None) -> LatentModel:
     count = len(shape.neurons)
-    statistics = Statistics(np.full(count, 0.7), np.full(count, 0.5))
+    statistics = Statistics(np.full(count, 0.7), np.full(count, 0.5), np.zeros(count))
     return build_model(config, readout or LinearReadoutConfig(), shape, statistics)
 
 

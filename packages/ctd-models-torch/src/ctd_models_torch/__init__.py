@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ctd_models_torch.base import Inferred, LatentModel
-    from ctd_models_torch.build import register
+    from ctd_models_torch.build import register, register_model
     from ctd_models_torch.config import (
+        AutoencoderConfig,
         EncoderConfig,
         FitConfig,
         FlowReadoutConfig,
@@ -28,14 +29,16 @@ if TYPE_CHECKING:
     from ctd_models_torch.decoders import Decoder
     from ctd_models_torch.errors import InputError
     from ctd_models_torch.fitting import Fitted, fit
+    from ctd_models_torch.lfads.config import LFADSConfig, LFADSFitConfig
     from ctd_models_torch.prediction import predict
     from ctd_models_torch.saved import SavedModel, load_model
 
 # Loaded on first use, so that importing the package doesn't import torch.
 _MODULES = {
     "base": ("Inferred", "LatentModel"),
-    "build": ("register",),
+    "build": ("register", "register_model"),
     "config": (
+        "AutoencoderConfig",
         "EncoderConfig",
         "FitConfig",
         "FlowReadoutConfig",
@@ -52,6 +55,7 @@ _MODULES = {
     "decoders": ("Decoder",),
     "errors": ("InputError",),
     "fitting": ("Fitted", "fit"),
+    "lfads.config": ("LFADSConfig", "LFADSFitConfig"),
     "prediction": ("predict",),
     "saved": ("SavedModel", "load_model"),
 }
@@ -65,6 +69,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "AutoencoderConfig",
     "Decoder",
     "EncoderConfig",
     "FitConfig",
@@ -75,6 +80,8 @@ __all__ = [
     "Inferred",
     "InputError",
     "LDSConfig",
+    "LFADSConfig",
+    "LFADSFitConfig",
     "LatentModel",
     "LinearReadoutConfig",
     "MLPReadoutConfig",
@@ -87,4 +94,5 @@ __all__ = [
     "load_model",
     "predict",
     "register",
+    "register_model",
 ]

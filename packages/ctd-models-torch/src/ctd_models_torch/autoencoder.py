@@ -14,8 +14,10 @@ from ctd_models_torch.coordinated_dropout import coordinated_dropout, dropout
 from ctd_models_torch.decoders import Decoder
 from ctd_models_torch.encoder import BidirectionalEncoder
 from ctd_models_torch.initial_weights import uniform
-from ctd_models_torch.losses import Observation, Poisson, masked_mean
+from ctd_models_torch.losses import Observation, masked_mean
+from ctd_models_torch.observations import portable
 from ctd_models_torch.readouts import Readout
+from ctd_models_torch.standardization import Standardization
 
 
 class SequentialAutoencoder(LatentModel):
@@ -25,10 +27,9 @@ class SequentialAutoencoder(LatentModel):
         encoder: Reads what `view` shows.
         decoder: The dynamics.
         readout: From states to predictions.
-        observation: `Poisson` or `Gaussian`.
+        observation: From predictions to data.
         view: Which bins and neurons the encoder sees.
-        center: (seen neuron,) subtracted from what the encoder sees.
-        scale: (seen neuron,) by which that is divided.
+        standardization: Shift and scale of what it sees.
         dropout: Ordinary dropout on code and initial state, in training.
         coordinated_dropout: Share of the encoder's entries that are hidden in training.
         generator: Stream of the initial weights.
@@ -42,21 +43,16 @@ class SequentialAutoencoder(LatentModel):
         observation: Observation,
         *,
         view: View,
-        center: Tensor,
-        scale: Tensor,
+        standardization: Standardization,
         dropout: float = 0.0,
         coordinated_dropout: float = 0.0,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.center: Tensor
-        self.scale: Tensor
         self.encoder, self.decoder, self.readout, self.observation = encoder, decoder, readout, observation
-        self.view = view
+        self.view, self.standardization = view, standardization
         self.dropout = dropout
         self.coordinated_dropout = coordinated_dropout
-        self.register_buffer("center", center)
-        self.register_buffer("scale", scale)
         shape = (decoder.state_size, encoder.code_size)
         self.initial_weight = nn.Parameter(uniform(shape, encoder.code_size, generator))
         self.initial_bias = nn.Parameter(torch.zeros(decoder.state_size))
@@ -82,9 +78,7 @@ class SequentialAutoencoder(LatentModel):
         return {"reconstruction": masked_mean(nll, batch.scored[:, :n_time], weight)}
 
     def _seen(self, batch: Batch) -> Tensor:
-        """What the encoder may see, (trial, seen bin, seen neuron), standardised; 0 for nothing known."""
-        standardised = (self.view.see(batch.data) - self.center) / self.scale
-        return torch.where(self.view.see(batch.scored.expand_as(batch.data)), standardised, 0.0)
+        return self.standardization(batch, self.view)
 
     def _run(self, seen: Tensor, batch: Batch, n_time: int, generator: torch.Generator | None) -> Inferred:
         lengths = self.view.seen_lengths(batch.lengths).clamp_min(1)
@@ -105,6 +99,4 @@ class SequentialAutoencoder(LatentModel):
 
     def portable_readout(self, bin_width_s: float) -> PortableReadout:
         """See LatentModel."""
-        if isinstance(self.observation, Poisson):
-            return self.readout.portable("exp", 1.0 / bin_width_s)
-        return self.readout.portable("identity", 1.0)
+        return portable(self.readout, self.observation, bin_width_s)

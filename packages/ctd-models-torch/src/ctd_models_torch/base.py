@@ -28,6 +28,7 @@ class Inferred:
         initial_state: (trial, state), before bin 0.
         drive: (trial, time, input), what the dynamics received, or None for autonomous ones.
         signals: Further signals under the contract's names, say ``factors``.
+        figures: Named numbers of each trial, (trial,), that are logged for validation trials.
     """
 
     prediction: Tensor
@@ -35,6 +36,7 @@ class Inferred:
     initial_state: Tensor
     drive: Tensor | None
     signals: dict[str, Tensor] = field(default_factory=dict)
+    figures: dict[str, Tensor] = field(default_factory=dict)
 
 
 class LatentModel(nn.Module, ABC):
@@ -73,8 +75,10 @@ class LatentModel(nn.Module, ABC):
     def portable_readout(self, bin_width_s: float) -> PortableReadout:
         """The chain from states to rates in spikes/s, or to activity."""
 
+    def nll(self, inferred: Inferred, batch: Batch) -> Tensor:
+        """Negative log-likelihood of each entry, (trial, time, neuron); 0 for what isn't scored."""
+        return torch.where(batch.scored, self.observation.nll(inferred.prediction, batch.data), 0.0)
+
     def score(self, batch: Batch) -> Tensor:
         """Negative log-likelihood of everything that is scored, summed per trial, (trial,)."""
-        inferred = self.infer(batch)
-        nll = self.observation.nll(inferred.prediction, batch.data)
-        return torch.where(batch.scored, nll, 0.0).sum((1, 2))
+        return self.nll(self.infer(batch), batch).sum((1, 2))

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 
 from ctd_contract.command import Command, CommandConfig, UserError
 from ctd_models_torch.config import (
-    MODELS,
-    READOUTS,
-    TRAININGS,
     FitConfig,
     GRUConfig,
     GRUFitConfig,
@@ -22,6 +19,7 @@ from ctd_models_torch.config import (
 )
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.presets import PRESETS
+from ctd_models_torch.registry import MODELS, READOUTS, TRAININGS
 
 if TYPE_CHECKING:
     from ctd_contract.command import Run

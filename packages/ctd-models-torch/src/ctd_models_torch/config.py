@@ -44,6 +44,24 @@ class EncoderConfig:
 
 @dataclass
 class ModelConfig:
+    """What all models share.
+
+    Attributes:
+        observation: What links predictions to data: ``"auto"``, which is Poisson for spikes and Gaussian for
+            activity, or by name: ``"poisson"`` for spikes; ``"gaussian"``, ``"varying_gaussian"``,
+            ``"gamma"``, ``"zero_inflated_gamma"`` or ``"mean_squared_error"`` for activity.
+    """
+
+    observation: str = field(default="auto", kw_only=True)
+
+    @property
+    def window(self) -> int | None:
+        """Bins from the start that encoders see; None for all that may be seen."""
+        return None
+
+
+@dataclass
+class AutoencoderConfig(ModelConfig):
     """What all sequential autoencoders share.
 
     Attributes:
@@ -64,30 +82,35 @@ class ModelConfig:
         for name in ("dropout", "coordinated_dropout"):
             require(0 <= getattr(self, name) < 1, f"{name} is in [0, 1)", getattr(self, name))
 
+    @property
+    def window(self) -> int | None:
+        """See ModelConfig."""
+        return self.encoder.window
+
 
 @dataclass
-class LDSConfig(ModelConfig):
+class LDSConfig(AutoencoderConfig):
     """Linear dynamics; `memory` is the weight of the identity in the initial transition matrix."""
 
     memory: float = 0.98
 
 
 @dataclass
-class RNNConfig(ModelConfig):
+class RNNConfig(AutoencoderConfig):
     """A vanilla (tanh) network; `memory` is the weight of the identity in the initial recurrent matrix."""
 
     memory: float = 0.9
 
 
 @dataclass
-class GRUConfig(ModelConfig):
+class GRUConfig(AutoencoderConfig):
     """A gated recurrent unit; `memory` is added to the update gate's bias."""
 
     memory: float = 1.0
 
 
 @dataclass
-class NODEConfig(ModelConfig):
+class NODEConfig(AutoencoderConfig):
     """A discrete neural ODE, z + delta MLP([z, u]), with hidden layers of `hidden_size`."""
 
     size: int = 8
@@ -219,23 +242,3 @@ class NODEFitConfig(FitConfig):
 
     learning_rate: float = 7e-3
     growth: GrowthConfig = field(default_factory=lambda: GrowthConfig(start_bins=20))
-
-
-# The registries: a name on the command line to its settings.
-MODELS: dict[str, type[ModelConfig]] = {
-    "lds": LDSConfig,
-    "rnn": RNNConfig,
-    "gru": GRUConfig,
-    "node": NODEConfig,
-}
-TRAININGS: dict[str, type[FitConfig]] = {
-    "lds": LDSFitConfig,
-    "rnn": RNNFitConfig,
-    "gru": GRUFitConfig,
-    "node": NODEFitConfig,
-}
-READOUTS: dict[str, type[ReadoutConfig]] = {
-    "linear": LinearReadoutConfig,
-    "mlp": MLPReadoutConfig,
-    "flow": FlowReadoutConfig,
-}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -32,9 +34,21 @@ def coordinated_dropout(
     return thinned, view.spread(hidden.to(seen.dtype) / rate, weight)
 
 
+def dropout_mask(shape: Sequence[int], like: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+    """A mask of ordinary inverted dropout: 0 with probability ``rate``, else 1 / (1 - rate).
+
+    Args:
+        shape: Of the mask.
+        like: Tensor of whose type and device it is.
+        rate: In [0, 1).
+        generator: Stream, on that device.
+    """
+    kept = torch.rand(tuple(shape), generator=generator, device=like.device) >= rate
+    return kept.to(like.dtype) / (1.0 - rate)
+
+
 def dropout(values: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
     """Ordinary inverted dropout from a named stream; None leaves the values as they are."""
     if generator is None or rate == 0.0:
         return values
-    kept = torch.rand(values.shape, generator=generator, device=values.device) >= rate
-    return values * kept / (1.0 - rate)
+    return values * dropout_mask(values.shape, values, rate, generator)

@@ -13,10 +13,8 @@ import ctd_contract as cc
 from ctd_contract.torch.training import FitResult
 from ctd_contract.torch.training import fit as train
 from ctd_models_torch import inference
-from ctd_models_torch.build import Shape, build_model
+from ctd_models_torch.build import build_model
 from ctd_models_torch.config import (
-    MODELS,
-    READOUTS,
     FitConfig,
     LinearReadoutConfig,
     ModelConfig,
@@ -25,7 +23,9 @@ from ctd_models_torch.config import (
 )
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.recording import Recording
+from ctd_models_torch.registry import name_of
 from ctd_models_torch.saved import SavedModel, save_model
+from ctd_models_torch.shape import Shape
 from ctd_models_torch.training import ModelTraining, check_config
 
 RESULT = "inference.h5"
@@ -91,7 +91,7 @@ def fit(
     readout = readout or LinearReadoutConfig()
     reading = reading or RecordingConfig()
     check_config(training)
-    kind = {settings: name for name, settings in MODELS.items()}[type(model)]
+    kind = name_of(model)
     with cc.open(recording) as file:
         data = Recording(file, reading)
         module, shape = prepare(data, model, readout, training, seed)
@@ -118,11 +118,8 @@ def prepare(
     data: Recording, model: ModelConfig, readout: ReadoutConfig, training: FitConfig, seed: int
 ) -> tuple[ModelTraining, Shape]:
     """Make a model for a recording, ready to be trained; its readout starts at the mean rates."""
-    shape = Shape.of(data, model.encoder.window)
-    try:
-        built = build_model(model, readout, shape, data.statistics(data.rows("train")), seed=seed)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    shape = Shape.of(data, model.window)
+    built = build_model(model, readout, shape, data.statistics(data.rows("train")), seed=seed)
     return ModelTraining(built, training, scored_per_trial=_scored_per_trial(data)), shape
 
 
@@ -151,10 +148,9 @@ def _scored_per_trial(data: Recording) -> float:
 
 
 def _describe(kind: str, model: Any, readout: Any, reading: Any, training: Any) -> dict[str, Any]:
-    name = {settings: label for label, settings in READOUTS.items()}[type(readout)]
     return {
         "model": {"name": kind, **asdict(model)},
-        "readout": {"name": name, **asdict(readout)},
+        "readout": {"name": name_of(readout), **asdict(readout)},
         "recording": asdict(reading),
         "training": asdict(training),
     }

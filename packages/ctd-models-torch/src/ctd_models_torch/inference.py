@@ -101,13 +101,15 @@ def write(
         # Points for the probe: the first trials' own bins, not their padding.
         visited = slice(0, 64)
         shortest = int(recording.file.lengths[visited].min())
-        points = {name: found[name][visited, :shortest] for name in ("states", "inputs") if name in found}
+        dynamics = fitted.dynamics()
+        states = found["states"][visited, :shortest]
+        drive = [found[name][visited, :shortest] for name in dynamics.inputs]
         cc.write_inference(
             path,
             recording.file,
             producer=f"{PACKAGE} {version(PACKAGE)}",
-            dynamics=fitted.dynamics(),
-            probe=fitted.probe(points["states"], points.get("inputs")),
+            dynamics=dynamics,
+            probe=fitted.probe(states, np.concatenate(drive, axis=2) if drive else None),
             readout=fitted.portable_readout(recording.file.bin_width_s),
             **provenance,
             **cast(dict[str, Any], found),

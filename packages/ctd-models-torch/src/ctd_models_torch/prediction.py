@@ -6,12 +6,12 @@ from pathlib import Path
 
 import ctd_contract as cc
 from ctd_models_torch import inference
-from ctd_models_torch.build import Shape
 from ctd_models_torch.config import RecordingConfig
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.fitting import device_of
 from ctd_models_torch.recording import Recording
 from ctd_models_torch.saved import load_model
+from ctd_models_torch.shape import Shape
 
 
 def predict(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Self
 
 import numpy as np
 import torch
@@ -22,10 +23,16 @@ INFERRED = ("inferred_inputs", "states", "factors", "rates")
 
 @dataclass(frozen=True)
 class Statistics:
-    """Moments of each neuron over what is scored of the training trials, float64 (neuron,)."""
+    """What each neuron did in what is scored of the training trials, float64 (neuron,)."""
 
     mean: np.ndarray
     variance: np.ndarray
+    least: np.ndarray
+
+    @classmethod
+    def neutral(cls, neurons: int) -> Self:
+        """Of a model whose saved weights will replace what is made of them."""
+        return cls(np.ones(neurons), np.ones(neurons), np.ones(neurons))
 
 
 class Recording:
@@ -88,8 +95,9 @@ class Recording:
         return RecordingBatches(self, rows, batch_size, shuffle=shuffle, seed=seed)
 
     def statistics(self, rows: np.ndarray) -> Statistics:
-        """Mean and variance of each neuron over the scored entries of some trials."""
+        """Mean, variance and least value of each neuron over the scored entries of some trials."""
         count, total, squares = np.zeros((3, self.file.sizes["neuron"]))
+        least = np.full(self.file.sizes["neuron"], np.inf)
         chosen = np.zeros(self.file.sizes["trial"], bool)
         chosen[rows] = True
         for block in np.array_split(rows, max(1, len(rows) // 256)):
@@ -99,13 +107,15 @@ class Recording:
             count += scored.sum((0, 1)).numpy()
             total += data.sum((0, 1)).numpy()
             squares += data.square().sum((0, 1)).numpy()
+            values = torch.where(batch.scored, batch.data.to(torch.float64), torch.inf)
+            least = np.minimum(least, values.amin((0, 1)).numpy())
         if not count.all():
             silent = self.file.axis("neuron")[count == 0]
             raise InputError(
                 f"{self.file.path}: neurons {silent.tolist()[:8]} are observed in no training trial"
             )
         mean = total / count
-        return Statistics(mean, np.maximum(squares / count - mean**2, 0.0))
+        return Statistics(mean, np.maximum(squares / count - mean**2, 0.0), least)
 
     def read(self, rows: np.ndarray, device: torch.device | str = "cpu") -> dict[str, Tensor]:
         """The tensors of some trials, as `Batch.of` takes them."""

@@ -9,9 +9,11 @@ from typing import Any, TypeVar, cast, get_type_hints
 
 from ctd_contract.torch.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from ctd_models_torch.base import LatentModel
-from ctd_models_torch.build import Shape, build_model
-from ctd_models_torch.config import MODELS, READOUTS, ModelConfig, ReadoutConfig
+from ctd_models_torch.build import build_model
+from ctd_models_torch.config import ModelConfig, ReadoutConfig
 from ctd_models_torch.errors import InputError
+from ctd_models_torch.registry import MODELS, READOUTS, name_of
+from ctd_models_torch.shape import Shape
 
 FILE = "model.safetensors"
 FORMAT = 1
@@ -41,11 +43,10 @@ def save_model(
     folder: Path, saved: SavedModel, model_config: ModelConfig, readout_config: ReadoutConfig
 ) -> None:
     """Write a fitted model to its run's folder."""
-    readout = {config: name for name, config in READOUTS.items()}[type(readout_config)]
     tree = {
         "format": FORMAT,
         "model": {"name": saved.kind, **asdict(model_config)},
-        "readout": {"name": readout, **asdict(readout_config)},
+        "readout": {"name": name_of(readout_config), **asdict(readout_config)},
         "shape": asdict(saved.shape),
         "config": saved.config,
         "seed": saved.seed,

@@ -45,6 +45,10 @@ class Decoder(nn.Module, ABC):
     def dynamics(self, signals: Sequence[str]) -> Dynamics:
         """The portable form; ``signals`` name what is concatenated to u."""
 
+    def recurrent_weights(self) -> list[Tensor]:
+        """Matrices that a penalty on recurrent weights is for; none unless overridden."""
+        return []
+
     @torch.no_grad()
     def probe(self, states: np.ndarray, inputs: np.ndarray | None, *, seed: int = 0) -> Probe:
         """Evaluate this module in float64 at visited points, the proof that `dynamics` is what ran.

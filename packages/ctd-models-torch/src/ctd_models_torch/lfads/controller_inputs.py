@@ -1,0 +1,40 @@
+"""Which part of its encoder's states the controller is given in each bin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def controller_inputs(
+    states: Sequence[Tensor], bins: Tensor, lengths: Tensor, *, n_time: int, lag: int
+) -> Tensor:
+    """Lay the encoder's states on the time axis, each direction shifted by the lag.
+
+    In bin t the controller gets the forward state after bin t - lag and the backward state after bin t + lag
+    (which has read from the end down to it), and zeros where the encoder read no such bin: outside the trial,
+    in its padding, in forward bins, and in the bins that are the initial condition's alone.
+
+    Args:
+        states: (trial, bin, unit) after each bin that the encoder read, forwards, and unless it is causal
+            backwards.
+        bins: (bin,) positions of these bins on the time axis.
+        lengths: (trial,) bins before the padding.
+        n_time: Bins of the time axis.
+        lag: Bins.
+
+    Returns:
+        (trial, time, encoded), forward states first.
+    """
+    bins = bins.to(lengths.device)
+    kept = (bins < lengths[:, None])[..., None]
+
+    def lay(side: Tensor, shift: int) -> Tensor:
+        target = bins + shift
+        inside = (target >= 0) & (target < n_time)
+        laid = side.new_zeros(len(side), n_time, side.shape[2])
+        return laid.index_copy(1, target[inside], torch.where(kept, side, 0.0)[:, inside])
+
+    return torch.cat([lay(side, shift) for side, shift in zip(states, (lag, -lag), strict=False)], dim=2)

@@ -1,0 +1,92 @@
+"""LFADS's loss: the evidence lower bound, ramps, and a penalty on recurrent weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ctd_models_torch.lfads.config import L2Config, LFADSConfig
+from ctd_models_torch.losses import masked_mean
+
+
+def reconstruction(
+    nll: Tensor, scored: Tensor, weight: Tensor | None, *, published_mean: bool
+) -> tuple[Tensor, float]:
+    """Reduce the reconstruction.
+
+    Args:
+        nll: (trial, time, neuron).
+        scored: bool, broadcastable to it.
+        weight: (trial, time, neuron) of mean 1, or None.
+        published_mean: Average over what is scored, and leave the KL as it is.
+
+    Returns:
+        The term, and what a KL of 1 nat per trial counts beside it. For the bound both are divided by bins
+        times neurons, a constant, which brings losses of recordings of all sizes to one scale.
+    """
+    if published_mean:
+        return masked_mean(nll, scored, weight), 1.0
+    share = 1.0 / (nll.shape[1] * nll.shape[2])
+    kept = torch.where(scored, nll, 0.0)
+    total = kept.sum() if weight is None else (kept * weight).sum()
+    return total * (share / len(nll)), share
+
+
+def recurrent_penalty(weights: Mapping[str, list[Tensor]], config: L2Config) -> Tensor | None:
+    """Weighted mean of ½ w² over all recurrent weights whose part has a weight above 0; None without any.
+
+    Args:
+        weights: Recurrent matrices under the names of `L2Config`.
+        config: Weight of each part.
+    """
+    scales = {name: getattr(config, name) for name in weights if getattr(config, name) > 0}
+    matrices = [(scales[name], matrix) for name in scales for matrix in weights[name]]
+    if not matrices:
+        return None
+    total = torch.stack([0.5 * scale * matrix.square().sum() for scale, matrix in matrices]).sum()
+    return total / sum(matrix.numel() for _, matrix in matrices)
+
+
+class Objective:
+    """Weights the terms of a step.
+
+    Args:
+        config: The model's settings.
+    """
+
+    def __init__(self, config: LFADSConfig) -> None:
+        self.config = config
+
+    def terms(
+        self,
+        nll: Tensor,
+        scored: Tensor,
+        weight: Tensor | None,
+        divergences: Mapping[str, Tensor],
+        recurrent: Mapping[str, list[Tensor]],
+        epoch: int,
+    ) -> dict[str, Tensor]:
+        """Named terms whose sum is the loss.
+
+        Args:
+            nll: (trial, time, neuron).
+            scored: bool, broadcastable to it.
+            weight: Of coordinated dropout, (trial, time, neuron), or None.
+            divergences: (trial,) nats, under the names of `KLConfig`.
+            recurrent: Recurrent matrices under the names of `L2Config`.
+            epoch: From 0.
+        """
+        config = self.config
+        term, per_nat = reconstruction(
+            nll, scored, weight, published_mean=config.reconstruction == "published_mean"
+        )
+        terms = {"reconstruction": term}
+        for name, nats in divergences.items():
+            factor = per_nat * getattr(config.kl, name) * config.kl.ramp.at(epoch)
+            terms[f"kl_{name}"] = nats.mean() * factor
+        penalty = recurrent_penalty(recurrent, config.l2)
+        if penalty is not None:
+            terms["l2"] = penalty * config.l2.ramp.at(epoch)
+        return {name: value * config.loss_scale for name, value in terms.items()}

@@ -1,0 +1,54 @@
+"""What a model is made for, and what a recording must have to be given to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ctd_models_torch.batch import View
+from ctd_models_torch.recording import Recording
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a model is made for, and what a recording must have to be given to it.
+
+    Attributes:
+        signal: ``"spikes"`` or ``"activity"``.
+        neurons: Ids of the neurons, in order.
+        held_out: For each of them, whether encoders never see it.
+        seen_bins: Bins that the encoder reads.
+        inputs: Known inputs: their signal, or None.
+        input_size: Channels of it.
+        bin_width_s: Width of a bin, s.
+    """
+
+    signal: str
+    neurons: list[int]
+    held_out: list[bool]
+    seen_bins: list[int]
+    inputs: str | None
+    input_size: int
+    bin_width_s: float
+
+    @classmethod
+    def of(cls, recording: Recording, window: int | None) -> Shape:
+        """Take it from a recording."""
+        file = recording.file
+        return cls(
+            signal=recording.signal,
+            neurons=file.axis("neuron").tolist(),
+            held_out=file.held_out.tolist(),
+            seen_bins=recording.view(window).bins.tolist(),
+            inputs=recording.input_signal,
+            input_size=recording.input_size,
+            bin_width_s=file.bin_width_s,
+        )
+
+    @property
+    def view(self) -> View:
+        """What encoders see."""
+        neurons = np.flatnonzero(~np.asarray(self.held_out))
+        return View(torch.tensor(self.seen_bins), torch.from_numpy(neurons))
