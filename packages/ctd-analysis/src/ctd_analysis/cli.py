@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from ctd_analysis.fixed_points.settings import FixedPointSearch, MatchSettings
 from ctd_contract.command import Command, CommandConfig, Run, UserError, progress
+
+BASELINE = "baseline"
+"""The sub-command that writes reference predictions."""
 
 
 @dataclass
@@ -106,12 +110,18 @@ COMMAND = Command(
     config=AnalysisCommandConfig,
     run=run,
     result="analysis.h5",
-    summary="compares the dynamics that models found with the true ones, and writes a report",
+    summary="compares the dynamics that models found with the true ones, and writes a report "
+    "('ctd-analysis baseline --help': reference predictions to compare with)",
     example="ctd-analysis truth=recording.h5 inference=[gru.h5,lds.h5]",
     files=("truth", "inference", "task"),
 )
 
 
 def main() -> NoReturn:
-    """Entry point of the command."""
-    COMMAND.main()
+    """Entry point of the command and of its sub-command."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == [BASELINE]:
+        from ctd_analysis.baseline_cli import COMMAND as BASELINE_COMMAND
+
+        BASELINE_COMMAND.main(arguments[1:])
+    COMMAND.main(arguments)

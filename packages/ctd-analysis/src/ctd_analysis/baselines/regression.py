@@ -1,0 +1,79 @@
+"""Poisson regressions of counts on features, one for each neuron, by scikit-learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctd_analysis.results import Flags, Floats
+
+_MOST_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class PoissonRegression:
+    """expected count = exp(weight · z + intercept), z the features in units of their training spread.
+
+    Attributes:
+        weight: (target, feature).
+        intercept: (target,).
+        centre: Mean of each feature, (feature,).
+        spread: Standard deviation of each feature, (feature,).
+        most: Largest expected training count of each target, above which no prediction goes, (target,).
+    """
+
+    weight: Floats
+    intercept: Floats
+    centre: Floats
+    spread: Floats
+    most: Floats
+
+    def __call__(self, features: Floats) -> Floats:
+        """Expected counts (..., target) of features (..., feature)."""
+        drive = (features - self.centre) / self.spread @ self.weight.T + self.intercept
+        return np.exp(np.minimum(drive, np.log(self.most)))
+
+
+def fit_poisson(features: Floats, counts: Floats, recorded: Flags, ridge: float) -> PoissonRegression:
+    """Fit one regression for each target.
+
+    Args:
+        features: (row, feature).
+        counts: (row, target).
+        recorded: Which counts take part, (row, target).
+        ridge: Half of it times the squared weights is added to the mean negative log likelihood.
+
+    Raises:
+        ValueError: scikit-learn isn't installed.
+    """
+    regressor = _regressor(ridge)
+    there = recorded.any(axis=1)  # padding has no say in the scale of the features
+    features, counts, recorded = features[there], counts[there], recorded[there]
+    centre, spread = features.mean(axis=0), features.std(axis=0)
+    spread = np.where(spread > 1e-9, spread, 1.0)
+    scaled = (features - centre) / spread
+    n_targets = counts.shape[1]
+    weight, intercept = np.zeros((n_targets, features.shape[1])), np.zeros(n_targets)
+    most = np.ones(n_targets)
+    for target in range(n_targets):
+        rows = recorded[:, target]
+        y = counts[rows, target]
+        if y.sum() == 0.0:  # the likelihood would have its maximum at minus infinity
+            intercept[target] = np.log(0.5 / max(len(y), 1))
+            continue
+        regressor.fit(scaled if rows.all() else scaled[rows], y)
+        weight[target], intercept[target] = regressor.coef_, regressor.intercept_
+        most[target] = min(np.exp(np.max(scaled @ weight[target] + intercept[target])), y.max())
+    return PoissonRegression(weight, intercept, centre, spread, most)
+
+
+def _regressor(ridge: float):
+    try:
+        from sklearn.linear_model import PoissonRegressor
+    except ImportError as error:
+        raise ValueError(NEEDED) from error
+    return PoissonRegressor(alpha=ridge, solver="newton-cholesky", max_iter=_MOST_STEPS, tol=1e-6)
+
+
+NEEDED = "reference predictions need scikit-learn: pip install 'ctd-analysis[baselines]'"
