@@ -5,7 +5,9 @@ import pytest
 import torch
 from toys import draw
 
-from ctd_models_torch.readouts import FlowReadout, LinearReadout, MLPReadout
+from ctd_models_torch.losses import Gamma, Poisson, ZeroInflatedGamma
+from ctd_models_torch.observations import portable
+from ctd_models_torch.readouts import FlowReadout, LinearReadout, MLPReadout, OrthonormalReadout
 from ctd_models_torch.readouts.flow import CONTRACTION
 
 
@@ -35,7 +37,8 @@ def test_portable_forms_agree_with_the_modules(bias, states, activation):
     mlp = MLPReadout(
         3, bias, hidden_size=7, hidden_layers=2, activation=activation, generator=draw("readout")
     )
-    for readout in (linear.double(), mlp.double()):
+    orthonormal = OrthonormalReadout(3, bias, generator=draw("readout"))
+    for readout in (linear.double(), mlp.double(), orthonormal.double()):
         expected = 50.0 * readout(states).exp().detach().numpy()
         np.testing.assert_allclose(readout.portable("exp", 50.0).evaluate(states.numpy()), expected)
 
@@ -83,3 +86,32 @@ def test_a_flow_is_opaque_and_needs_room(bias):
 def test_the_inverse_refuses_what_is_not_finite(bias):
     with pytest.raises(ArithmeticError, match="did not converge"):
         flow(bias).inverse(torch.full((1, 6), float("nan"), dtype=torch.float64))
+
+
+def test_orthonormal_columns_stay_so_in_training(bias, states):
+    readout = OrthonormalReadout(3, bias, generator=draw("readout")).double()
+    optimizer = torch.optim.Adam(readout.parameters(), 0.1)
+    for _ in range(20):
+        optimizer.zero_grad()
+        (readout(states) - states.sum()).square().mean().backward()
+        optimizer.step()
+    weight = readout.weight.detach()
+    gram = weight.T @ weight
+    torch.testing.assert_close(gram, gram[0, 0] * torch.eye(3, dtype=torch.float64))
+    assert gram[0, 0].item() == pytest.approx(readout.log_gain.exp().item() ** 2)
+    torch.testing.assert_close(
+        torch.linalg.pinv(weight) @ (readout(states) - readout.bias)[0, 0].detach(), states[0, 0]
+    )
+
+
+def test_an_orthonormal_readout_without_room_is_refused(bias):
+    with pytest.raises(ValueError, match="takes at most as many states or factors, got 7"):
+        OrthonormalReadout(7, bias, generator=draw("readout"))
+
+
+def test_of_several_numbers_the_portable_form_is_the_mean(states):
+    readout = LinearReadout(3, torch.linspace(-1.0, 1.0, 6), generator=draw("readout")).double()
+    found = portable(readout, Gamma(), 0.01).evaluate(states.numpy())
+    np.testing.assert_allclose(found, Gamma().expected(readout(states)).detach().numpy())
+    assert portable(readout, ZeroInflatedGamma(), 0.01).is_opaque
+    assert portable(readout, Poisson(), 0.01).scale == 100.0

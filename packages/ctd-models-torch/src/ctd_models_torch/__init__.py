@@ -1,4 +1,4 @@
-"""Latent-dynamics models of neural recordings in PyTorch: sequential autoencoders.
+"""Latent-dynamics models of neural recordings in PyTorch: sequential autoencoders and LFADS.
 
 `fit` fits one to a recording of the HDF5 contract and infers all its trials, `predict` applies it to others.
 """

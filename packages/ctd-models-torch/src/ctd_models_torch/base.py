@@ -79,6 +79,10 @@ class LatentModel(nn.Module, ABC):
         """Negative log-likelihood of each entry, (trial, time, neuron); 0 for what isn't scored."""
         return torch.where(batch.scored, self.observation.nll(inferred.prediction, batch.data), 0.0)
 
+    def figures(self, inferred: Inferred, batch: Batch) -> dict[str, Tensor]:  # noqa: ARG002
+        """Named numbers of each validation trial, (trial,), that are logged."""
+        return inferred.figures
+
     def score(self, batch: Batch) -> Tensor:
         """Negative log-likelihood of everything that is scored, summed per trial, (trial,)."""
         return self.nll(self.infer(batch), batch).sum((1, 2))

@@ -59,6 +59,11 @@ class ModelConfig:
         """Bins from the start that encoders see; None for all that may be seen."""
         return None
 
+    @property
+    def ramped_epochs(self) -> int:
+        """Epochs in which weights of the loss still rise; no early stop falls into them."""
+        return 0
+
 
 @dataclass
 class AutoencoderConfig(ModelConfig):
@@ -135,6 +140,11 @@ class LinearReadoutConfig(ReadoutConfig):
 
 
 @dataclass
+class OrthonormalReadoutConfig(ReadoutConfig):
+    """An affine map with orthonormal columns but for one gain, hence injective; needs size <= neurons."""
+
+
+@dataclass
 class MLPReadoutConfig(ReadoutConfig):
     """A multilayer perceptron."""
 
@@ -182,7 +192,11 @@ class FitConfig(TrainingConfig):
             ``"plateau"`` (times `plateau_factor` after `plateau_patience` checks without improvement).
         warmup: Share of the epochs over which the rate rises to its peak first.
         plateau_factor: See `schedule`.
-        plateau_patience: See `schedule`.
+        plateau_patience: See `schedule`; the score is smoothed by `smoothing` first.
+        plateau_floor: Learning rate that this never goes below.
+        optimizer: ``"adam"``, or ``"adamw"``, whose `weight_decay` shrinks the weights themselves instead of
+            adding to the gradient (Loshchilov & Hutter 2019).
+        epsilon: Added to Adam's denominator.
         growth: Incremental sequence loss.
     """
 
@@ -193,6 +207,9 @@ class FitConfig(TrainingConfig):
     warmup: float = 0.2
     plateau_factor: float = 0.95
     plateau_patience: int = 6
+    plateau_floor: float = 0.0
+    optimizer: str = "adam"
+    epsilon: float = 1e-8
     growth: GrowthConfig = field(default_factory=GrowthConfig)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,12 @@ from ctd_models_torch.config import (
     ReadoutConfig,
     RecordingConfig,
 )
-from ctd_models_torch.errors import InputError
 from ctd_models_torch.recording import Recording
 from ctd_models_torch.registry import name_of
 from ctd_models_torch.saved import SavedModel, save_model
 from ctd_models_torch.shape import Shape
 from ctd_models_torch.training import ModelTraining, check_config
+from ctd_models_torch.validation import Validation
 
 RESULT = "inference.h5"
 
@@ -91,6 +91,7 @@ def fit(
     readout = readout or LinearReadoutConfig()
     reading = reading or RecordingConfig()
     check_config(training)
+    training = replace(training, min_epochs=max(training.min_epochs, model.ramped_epochs))
     kind = name_of(model)
     with cc.open(recording) as file:
         data = Recording(file, reading)
@@ -120,7 +121,7 @@ def prepare(
     """Make a model for a recording, ready to be trained; its readout starts at the mean rates."""
     shape = Shape.of(data, model.window)
     built = build_model(model, readout, shape, data.statistics(data.rows("train")), seed=seed)
-    return ModelTraining(built, training, scored_per_trial=_scored_per_trial(data)), shape
+    return ModelTraining(built, training, Validation.of(data)), shape
 
 
 def _train(
@@ -131,20 +132,6 @@ def _train(
     return train(
         module, batches, checks, folder=folder, config=training, seed=seed, resume=resume, label="fitting"
     )
-
-
-def _scored_per_trial(data: Recording) -> float:
-    """Mean number of scored entries of a validation trial."""
-    from ctd_models_torch.batch import Batch
-
-    rows = data.rows("valid")
-    total = 0
-    for start in range(0, len(rows), inference.BATCH_SIZE):
-        batch = Batch.of(data.read(rows[start : start + inference.BATCH_SIZE]))
-        total += int(batch.scored.expand_as(batch.data).sum())
-    if not total:
-        raise InputError(f"{data.file.path}: nothing of the validation trials is observed")
-    return total / len(rows)
 
 
 def _describe(kind: str, model: Any, readout: Any, reading: Any, training: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ctd_models_torch.config import (
     ModelConfig,
     NODEConfig,
     NODEFitConfig,
+    OrthonormalReadoutConfig,
     ReadoutConfig,
     RNNConfig,
     RNNFitConfig,
@@ -37,6 +38,7 @@ TRAININGS: dict[str, type[FitConfig]] = {
 }
 READOUTS: dict[str, type[ReadoutConfig]] = {
     "linear": LinearReadoutConfig,
+    "orthonormal": OrthonormalReadoutConfig,
     "mlp": MLPReadoutConfig,
     "flow": FlowReadoutConfig,
 }

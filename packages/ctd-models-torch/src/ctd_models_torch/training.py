@@ -12,6 +12,7 @@ from ctd_models_torch.base import LatentModel
 from ctd_models_torch.batch import Batch
 from ctd_models_torch.config import FitConfig
 from ctd_models_torch.errors import InputError
+from ctd_models_torch.validation import Validation
 
 # The cosine ends at this share of the peak.
 FINAL_RATE = 0.01
@@ -23,19 +24,18 @@ class ModelTraining(TrainingModule):
     Args:
         model: What is trained.
         config: How.
-        scored_per_trial: Mean number of scored entries of a validation trial, which makes their score the
-            mean over entries also where trials differ in length.
+        validation: Constants of the validation trials.
     """
 
-    def __init__(self, model: LatentModel, config: FitConfig, *, scored_per_trial: float) -> None:
+    def __init__(self, model: LatentModel, config: FitConfig, validation: Validation) -> None:
         super().__init__()
         self.plateau: Tensor
         self.model = model
         self.config = config
-        self.scored_per_trial = scored_per_trial
-        # Of the plateau schedule: factor on the rate, best score, checks since then. A buffer, so that
-        # checkpoints hold it.
-        self.register_buffer("plateau", torch.tensor([1.0, math.inf, 0.0], dtype=torch.float64))
+        self.validation = validation
+        # Of the plateau schedule: factor on the rate, best score, checks since then, running mean of the
+        # score. A buffer, so that checkpoints hold it.
+        self.register_buffer("plateau", torch.tensor([1.0, math.inf, 0.0, math.nan], dtype=torch.float64))
         self.valid_sum = torch.zeros(())
         self.valid_trials = 0
 
@@ -47,11 +47,17 @@ class ModelTraining(TrainingModule):
 
     def scores(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Score whole trials, whatever length is trained on: scores of all epochs can be compared."""
+        trials = Batch.of(batch)
         with torch.no_grad():
-            nll = self.model.score(Batch.of(batch)).sum()
-        self.valid_sum = self.valid_sum.to(nll.device) + nll
-        self.valid_trials += len(batch["rows"])
-        return {"loss": nll / (len(batch["rows"]) * self.scored_per_trial)}
+            inferred = self.model.infer(trials)
+            nll = self.model.nll(inferred, trials)
+            figures = self.model.figures(inferred, trials)
+        total = nll.sum()
+        self.valid_sum = self.valid_sum.to(nll.device) + total
+        self.valid_trials += len(trials)
+        scores = {"loss": total / (len(trials) * self.validation.scored_per_trial)}
+        scores |= {name: region.bits_per_spike(nll) for name, region in self.validation.regions.items()}
+        return scores | {name: values.mean() for name, values in figures.items()}
 
     def on_validation_epoch_end(self) -> None:
         """Tell the plateau schedule."""
@@ -60,11 +66,28 @@ class ModelTraining(TrainingModule):
         self.valid_sum, self.valid_trials = torch.zeros(()), 0
 
     def _watch(self, score: float) -> None:
-        factor, best, waited = self.plateau.tolist()
-        best, waited = (score, 0.0) if score < best else (best, waited + 1)
-        if waited > self.config.plateau_patience:
-            factor, waited = factor * self.config.plateau_factor, 0.0
-        self.plateau.copy_(torch.tensor([factor, best, waited]))
+        """Take the score of a check; it is smoothed as the monitored one is."""
+        if not math.isfinite(score):
+            return
+        config = self.config
+        factor, best, waited, mean = self.plateau.tolist()
+        mean = score if math.isnan(mean) else config.smoothing * mean + (1.0 - config.smoothing) * score
+        best, waited = (mean, 0.0) if mean < best else (best, waited + 1)
+        if waited > config.plateau_patience:
+            factor = max(factor * config.plateau_factor, config.plateau_floor / config.learning_rate)
+            waited = 0.0
+        self.plateau.copy_(torch.tensor([factor, best, waited, mean]))
+
+    def make_optimizer(self, config: TrainingConfig) -> torch.optim.Optimizer:
+        """See TrainingModule."""
+        kind = torch.optim.AdamW if self.config.optimizer == "adamw" else torch.optim.Adam
+        return kind(
+            [parameter for parameter in self.parameters() if parameter.requires_grad],
+            config.learning_rate,
+            eps=self.config.epsilon,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
 
     def make_schedule(
         self, optimizer: torch.optim.Optimizer, config: TrainingConfig
@@ -105,6 +128,10 @@ def check_config(config: FitConfig) -> None:
             config.schedule in ("cosine", "constant", "plateau"),
             config.schedule,
         ),
+        ("optimizer is adam or adamw", config.optimizer in ("adam", "adamw"), config.optimizer),
+        ("epsilon is above 0", config.epsilon > 0, config.epsilon),
+        ("plateau_factor is in (0, 1]", 0 < config.plateau_factor <= 1, config.plateau_factor),
+        ("plateau_floor is at least 0", config.plateau_floor >= 0, config.plateau_floor),
         ("warmup is in [0, 1)", 0 <= config.warmup < 1, config.warmup),
         (
             "growth.start_bins is at least 1 or null",

@@ -25,6 +25,8 @@ def build_lfads(
     """Make LFADS; see `ctd_models_torch.build.build_model`."""
     view, has_controller = shape.view, model.controller.exists
     _check_segment(model, len(view.bins))
+    if model.augmentation.jitter_bins and shape.signal != "spikes":
+        raise InputError("augmentation.jitter_bins moves spikes, and the recording has activity: set it to 0")
     observation, bias = make_observation(model.observation, shape.signal, statistics)
     neurons, units, controls = len(view.neurons), model.generator, model.controller
     encoder = Encoder(neurons, model.encoder.size, units, generator=random)

@@ -148,6 +148,11 @@ class RampConfig:
         require(self.start >= 0, "ramp.start is at least 0", self.start)
         require(self.increase >= 0, "ramp.increase is at least 0", self.increase)
 
+    @property
+    def end(self) -> int:
+        """First epoch (from 1) with the whole weight."""
+        return self.start + self.increase + 1
+
     def at(self, epoch: int) -> float:
         """Weight in an epoch (from 0)."""
         return min(1.0, max(0.0, (epoch + 1 - self.start) / (self.increase + 1)))
@@ -194,6 +199,33 @@ class L2Config:
 
 
 @dataclass
+class AugmentationConfig:
+    """What encoders are shown in a training step is changed by this; what is scored is not.
+
+    Attributes:
+        jitter_bins: Every spike is moved by up to so many bins; 0 switches it off.
+        shift_std: Each neuron of each trial is shifted in time by a normal number of bins with this standard
+            deviation; 0 switches it off.
+        shift_bins: Largest shift.
+        sample_validation: Share of what encoders may see that is never shown to them nor trained on, in
+            any trial, and scored in validation trials (``valid/sample_validation``); 0 switches it off.
+        sample_validation_seed: Of the choice of these entries.
+    """
+
+    jitter_bins: int = 0
+    shift_std: float = 0.0
+    shift_bins: int = 6
+    sample_validation: float = 0.0
+    sample_validation_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("jitter_bins", "shift_std", "shift_bins", "sample_validation_seed"):
+            require(getattr(self, name) >= 0, f"augmentation.{name} is at least 0", getattr(self, name))
+        share = self.sample_validation
+        require(0 <= share < 1, "augmentation.sample_validation is in [0, 1)", share)
+
+
+@dataclass
 class LFADSConfig(ModelConfig):
     """LFADS (Pandarinath et al. 2018).
 
@@ -211,6 +243,7 @@ class LFADSConfig(ModelConfig):
         dropout: Ordinary dropout on what encoders, controller, factors and known inputs get.
         coordinated_dropout: Share of what encoders may see that is hidden from them in a training step; only
             hidden entries, and what is never seen, are then trained on. 0 switches it off.
+        augmentation: Changes of what encoders are shown.
         reconstruction: ``"sum"`` over bins and neurons, so that the loss is the bound, divided by bins times
             neurons; ``"published_mean"``: only the reconstruction is divided by that, so that a KL weight w
             means w times bins times neurons.
@@ -230,6 +263,7 @@ class LFADSConfig(ModelConfig):
     l2: L2Config = field(default_factory=L2Config)
     dropout: float = 0.0
     coordinated_dropout: float = 0.3
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     reconstruction: str = "sum"
     loss_scale: float = 1.0
 
@@ -251,10 +285,14 @@ class LFADSConfig(ModelConfig):
         """See ModelConfig; without a controller nothing reads past the initial condition's bins."""
         return None if self.controller.exists else self.encoder.bins
 
+    @property
+    def ramped_epochs(self) -> int:
+        """See ModelConfig."""
+        return max(self.kl.ramp.end, self.l2.ramp.end)
+
 
 @dataclass
 class LFADSFitConfig(FitConfig):
     """For `LFADSConfig`."""
 
     learning_rate: float = 1e-2
-    min_epochs: int = 21

@@ -15,6 +15,7 @@ from ctd_models_torch.base import Draw, Inferred, LatentModel
 from ctd_models_torch.batch import Batch, View
 from ctd_models_torch.coordinated_dropout import coordinated_dropout, dropout
 from ctd_models_torch.decoders.base import array
+from ctd_models_torch.lfads.augmentation import augment
 from ctd_models_torch.lfads.config import LFADSConfig
 from ctd_models_torch.lfads.controller_inputs import controller_inputs
 from ctd_models_torch.lfads.decoder import LFADSDecoder
@@ -24,6 +25,7 @@ from ctd_models_torch.lfads.initial_weights import normal
 from ctd_models_torch.lfads.objective import Objective
 from ctd_models_torch.lfads.posterior import Normal, NormalHead, standard_normal
 from ctd_models_torch.lfads.priors import Prior
+from ctd_models_torch.lfads.sample_validation import hidden_entries
 from ctd_models_torch.losses import Observation
 from ctd_models_torch.observations import portable
 from ctd_models_torch.readouts import Readout
@@ -121,16 +123,8 @@ class LFADS(LatentModel):
 
     def losses(self, batch: Batch, draw: Draw, *, n_time: int, epoch: int) -> dict[str, Tensor]:
         """See LatentModel."""
-        seen, weight = self.standardization(batch, self.view), None
-        if self.config.coordinated_dropout > 0:
-            seen, weight = coordinated_dropout(
-                seen,
-                self.view,
-                batch.data.shape,
-                rate=self.config.coordinated_dropout,
-                generator=draw("coordinated dropout"),
-            )
-            weight = weight[:, :n_time]
+        seen, weight = self._shown(batch, draw)
+        weight = None if weight is None else weight[:, :n_time]
         found = self._run(seen, batch, n_time, draw)
         return self.objective.terms(
             self.observation.nll(found.prediction, batch.data[:, :n_time]),
@@ -140,6 +134,50 @@ class LFADS(LatentModel):
             self._recurrent_weights(),
             epoch,
         )
+
+    def _shown(self, batch: Batch, draw: Draw) -> tuple[Tensor, Tensor | None]:
+        """What encoders get in a training step, and the weight of the reconstruction's entries."""
+        config = self.config
+        augmented = augment(batch, config.augmentation, draw)
+        seen, weight = self.standardization(augmented, self.view), None
+        if config.coordinated_dropout > 0:
+            seen, weight = coordinated_dropout(
+                seen,
+                self.view,
+                batch.data.shape,
+                rate=config.coordinated_dropout,
+                generator=draw("coordinated dropout"),
+            )
+        rate = config.augmentation.sample_validation
+        if rate > 0:
+            kept = ~self.view.see(self._kept_back(batch))
+            seen = seen * kept
+            share = self.view.spread(kept.to(seen.dtype) / (1.0 - rate), torch.ones_like(batch.data))
+            weight = share if weight is None else weight * share
+        return seen, weight
+
+    def _kept_back(self, batch: Batch) -> Tensor:
+        """Entries of sample validation, bool (trial, time, neuron)."""
+        settings = self.config.augmentation
+        hidden = hidden_entries(
+            batch.rows,
+            batch.data.shape,
+            rate=settings.sample_validation,
+            seed=settings.sample_validation_seed,
+        )
+        return self.view.spread(self.view.see(hidden), torch.zeros_like(hidden))
+
+    def figures(self, inferred: Inferred, batch: Batch) -> dict[str, Tensor]:
+        """See LatentModel."""
+        if self.config.augmentation.sample_validation == 0:
+            return inferred.figures
+        hidden = self._kept_back(batch)
+        seen = self.standardization(batch, self.view) * ~self.view.see(hidden)
+        found = self._run(seen, batch, batch.n_time, None)
+        nll = self.observation.nll(found.prediction, batch.data)
+        scored = batch.scored & hidden
+        mean = torch.where(scored, nll, 0.0).sum((1, 2)) / scored.sum((1, 2)).clamp_min(1)
+        return inferred.figures | {"sample_validation": mean}
 
     def _run(self, seen: Tensor, batch: Batch, n_time: int, draw: Draw | None) -> Pass:
         """Encode and decode; samples and dropout where there is something to draw from."""

@@ -11,15 +11,18 @@ from ctd_models_torch.config import (
     FlowReadoutConfig,
     LinearReadoutConfig,
     MLPReadoutConfig,
+    OrthonormalReadoutConfig,
     ReadoutConfig,
 )
 from ctd_models_torch.readouts.base import Readout
 from ctd_models_torch.readouts.flow import FlowReadout
 from ctd_models_torch.readouts.linear import LinearReadout
 from ctd_models_torch.readouts.mlp import MLPReadout
+from ctd_models_torch.readouts.orthonormal import OrthonormalReadout
 
 _READOUTS: dict[type, Callable[..., Readout]] = {
     LinearReadoutConfig: LinearReadout,
+    OrthonormalReadoutConfig: OrthonormalReadout,
     MLPReadoutConfig: MLPReadout,
     FlowReadoutConfig: FlowReadout,
 }

@@ -1,0 +1,100 @@
+"""What validation trials are scored against: how many entries count, and what constant rates would get."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ctd_models_torch.batch import Batch
+from ctd_models_torch.errors import InputError
+from ctd_models_torch.recording import Recording
+
+# Trials that are read at once.
+BLOCK = 128
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of each validation trial, and how well each neuron's own mean rate does there.
+
+    Attributes:
+        mask: (time, neuron) bool.
+        null: Negative log-likelihood per trial of constant rates, each neuron's mean over the region.
+        spikes: Per trial.
+    """
+
+    mask: Tensor
+    null: float
+    spikes: float
+
+    def bits_per_spike(self, nll: Tensor) -> Tensor:
+        """Mean gain over constant rates: (null - nll) / (spikes log 2), a scalar.
+
+        The sums over all validation trials are divided, not each batch's.
+
+        Args:
+            nll: (trial, time, neuron), zero where nothing is scored.
+        """
+        per_trial = torch.where(self.mask.to(nll.device), nll, 0.0).sum() / len(nll)
+        return (self.null - per_trial) / (self.spikes * math.log(2.0))
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Constants of the validation trials.
+
+    Attributes:
+        scored_per_trial: Mean number of scored entries of a trial, which makes their score the mean over
+            entries also where trials differ in length.
+        regions: For spikes: ``bps`` (what encoders see), ``co_bps`` (held-out neurons in
+            those bins) and ``fp_bps`` (forward bins), where there are any spikes.
+    """
+
+    scored_per_trial: float
+    regions: Mapping[str, Region] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recording: Recording) -> Validation:
+        """Count over a recording's validation trials.
+
+        Raises:
+            InputError: Nothing of them is observed.
+        """
+        rows = recording.rows("valid")
+        shape = (len(recording.file.time), recording.file.sizes["neuron"])
+        counts, spikes = np.zeros(shape), np.zeros(shape)
+        for start in range(0, len(rows), BLOCK):
+            batch = Batch.of(recording.read(rows[start : start + BLOCK]))
+            counts += batch.scored.expand_as(batch.data).sum(0).numpy()
+            spikes += batch.data.sum(0, dtype=torch.float64).numpy()
+        if not counts.any():
+            raise InputError(f"{recording.file.path}: nothing of the validation trials is observed")
+        regions = {}
+        if recording.signal == "spikes":
+            for name, mask in _masks(recording).items():
+                null, total = _null(np.where(mask, counts, 0), np.where(mask, spikes, 0))
+                if total > 0:
+                    regions[name] = Region(torch.from_numpy(mask), null / len(rows), total / len(rows))
+        return cls(counts.sum() / len(rows), regions)
+
+
+def _masks(recording: Recording) -> dict[str, np.ndarray]:
+    forward, held_out = recording.file.forward[:, None], recording.file.held_out[None]
+    return {
+        "bps": ~forward & ~held_out,
+        "co_bps": ~forward & held_out,
+        "fp_bps": forward & np.ones_like(held_out),
+    }
+
+
+def _null(counts: np.ndarray, spikes: np.ndarray) -> tuple[float, float]:
+    """Negative log-likelihood of each neuron's mean rate, without log y!, and the number of spikes."""
+    entries, totals = counts.sum(0), spikes.sum(0)
+    firing = totals > 0
+    log_rates = np.log(totals[firing] / entries[firing])
+    return float(totals.sum() - (totals[firing] * log_rates).sum()), float(totals.sum())
