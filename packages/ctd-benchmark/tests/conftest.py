@@ -12,7 +12,8 @@ import pytest
 STUB = """
 import os, pathlib, sys, time
 
-settings = dict(argument.split("=", 1) for argument in sys.argv[1:])
+command = sys.argv[1] if "=" not in sys.argv[1] else ""
+settings = dict(argument.split("=", 1) for argument in sys.argv[1:] if "=" in argument)
 out = pathlib.Path(settings["out"][1:-1].replace("\\\\'", "'"))
 package = pathlib.Path(sys.argv[0]).parent.name
 journal = pathlib.Path(os.environ["STUB_JOURNAL"])
@@ -41,8 +42,8 @@ if settings.get("fail") == "true":
     print("first line\\nthe last words", flush=True)
     sys.exit(1)
 result = {"ctd_tasks": "task.h5", "ctd_sim": "recording.h5", "ctd_analysis": "analysis.h5"}
-path = out / result.get(package, "inference.h5")
-if package == "ctd_analysis":
+path = out / ("inference.h5" if command else result.get(package, "inference.h5"))
+if path.name == "analysis.h5":
     import ctd_contract as cc
     n = settings["inference"].count("inference.h5")
     path.unlink(missing_ok=True)

@@ -6,6 +6,8 @@ import stat
 import sys
 import time
 
+from ctd_contract.testing import make_recording
+
 HEADER = "dataset,model,seed,split,metric,definition,value,low,high"
 
 
@@ -29,6 +31,23 @@ def test_a_suite_runs_every_job_once_and_leaves_a_report(bench):
     folder = bench.folder / "outputs/benchmark/own"
     assert (folder / "report.html").read_text() == "report of 3 models"
     assert "| rate_r2 (plain-1) | 0.500" in (folder / "leaderboard.md").read_text()
+
+
+def test_a_recording_of_the_users_is_fitted_and_analysed(bench):
+    make_recording(bench.folder / "it's.h5")
+    bench.suite("recordings:\n  own: ???\nmodels:\n  a: {}\n  b: {package: ctd-analysis, command: baseline}\n")
+    assert "the suite needs the recording 'own': add data=PATH.h5" in bench.run().err
+    path = "data='it\\'s.h5'"
+    done = bench.run(path)
+    assert done.returncode == 0, done.err
+    started = bench.events("start")
+    assert [event[0] for event in started] == ["ctd_models_torch", "ctd_analysis", "ctd_analysis"]
+    assert "baseline" in started[1]
+    assert (bench.folder / "outputs/benchmark/own/report.html").read_text() == "report of 2 models"
+    assert "nothing to do" in bench.run(path).err
+    make_recording(bench.folder / "it's.h5", seed=1, overwrite=True)
+    assert bench.run(path).returncode == 0
+    assert len(bench.events("start")) == 6
 
 
 def test_a_second_run_does_nothing(bench):

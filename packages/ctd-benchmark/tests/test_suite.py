@@ -8,13 +8,20 @@ from ctd_benchmark.leaderboard import summary
 from ctd_benchmark.plan import Job, quoted
 from ctd_benchmark.progress_line import ProgressLine, duration
 from ctd_benchmark.suite import make_suite, suite_names
+from ctd_contract.testing import make_recording, make_task
 
 PLAIN = {"tasks": {"t": {}}, "simulators": {"s": {}}, "models": {"m": {}}}
 
 
+@pytest.fixture
+def recording(tmp_path):
+    return make_recording(tmp_path / "recording.h5")
+
+
 @pytest.mark.parametrize("name", suite_names())
-def test_shipped_suites_are_sound(name):
+def test_shipped_suites_are_sound(name, recording):
     suite = load_suite(name)
+    suite = suite.on(str(recording) if suite.recordings else None)
     jobs = plan(suite)
     labels = [job.label for job in jobs]
     assert len(set(labels)) == len(labels)
@@ -24,7 +31,7 @@ def test_shipped_suites_are_sound(name):
 
 
 def test_quickstart_and_flip_flop_are_what_they_say():
-    assert suite_names() == ["flip_flop", "quickstart"]
+    assert suite_names() == ["flip_flop", "lorenz", "motor_cortex", "quickstart", "v1_v2"]
     assert len(plan(load_suite("quickstart"))) == 3 + len(load_suite("quickstart").models)
     assert {len(model.seeds) for model in load_suite("flip_flop").models.values()} == {5}
 
@@ -58,10 +65,66 @@ def test_what_is_wrong_with_a_suite_is_said_with_its_place(change, said):
     assert said in str(error.value)
 
 
-@pytest.mark.parametrize("missing", ["tasks", "simulators", "models"])
-def test_stages_are_required(missing):
-    with pytest.raises(ValueError, match=f"{missing} is required"):
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("tasks", "tasks names nothing to run, and there are no recordings instead"),
+        ("simulators", "simulators names nothing to run, and there are no recordings instead"),
+        ("models", "models is required"),
+    ],
+)
+def test_stages_are_required(missing, said):
+    with pytest.raises(ValueError, match=said):
         make_suite({key: value for key, value in PLAIN.items() if key != missing})
+
+
+RECORDED = {"recordings": {"r": "???"}, "models": {"m": {"seeds": [0, 1]}, "b": {"command": "baseline"}}}
+
+
+def test_a_recording_takes_the_place_of_task_and_simulator(recording):
+    jobs = plan(make_suite(RECORDED).on(str(recording)))
+    assert [job.label for job in jobs] == [
+        "m seed 0 of r", "m seed 1 of r", "b seed 0 of r", "analysis default of r",
+    ]  # fmt: skip
+    fit, _, baseline, analysis = jobs
+    assert fit.parents() == []
+    assert fit.recordings["data"].path == recording
+    assert analysis.recordings["truth"].path == recording
+    assert set(analysis.inputs) == {"inference"}
+    assert baseline.command == "baseline"
+    assert baseline.recipe == "ctd-models-torch baseline threads=1"
+
+
+def test_a_recording_is_what_it_holds_whatever_it_is_called(recording, tmp_path):
+    def identity(path):
+        return plan(make_suite(RECORDED).on(str(path)))[0].identity({"p": "1"}, {})
+
+    same = tmp_path / "other name.h5"
+    same.write_bytes(recording.read_bytes())
+    assert identity(same) == identity(recording)
+    assert identity(make_recording(tmp_path / "other.h5", seed=1)) != identity(recording)
+
+
+@pytest.mark.parametrize(
+    ("plain", "path", "said"),
+    [
+        (RECORDED, None, r"needs the recording 'r': add data=PATH\.h5"),
+        (RECORDED, "nothing.h5", r"no recording nothing\.h5"),
+        (RECORDED, "task.h5", r"kind task, expected a recording"),
+        (PLAIN, "recording.h5", "leaves the path of one recording open, this has none"),
+        ({**RECORDED, "recordings": {"r": "???", "s": "???"}}, "recording.h5", "this has several"),
+        ({**RECORDED, "recordings": {"r": "gone.h5"}}, None, r"no recording gone\.h5"),
+        ({**RECORDED, "recordings": {"r": None}}, None, "recordings.r: expected str"),
+        ({**RECORDED, "recordings": {"a b": "x.h5"}}, None, "a label is made of"),
+        ({**RECORDED, "tasks": {"t": {}}}, None, "simulators names nothing to run"),
+        ({**RECORDED, "models": {"m": {"command": "a b"}}}, None, "expected one word"),
+    ],
+)
+def test_what_is_wrong_with_a_recording_is_said(recording, monkeypatch, plain, path, said):
+    monkeypatch.chdir(recording.parent)
+    make_task("task.h5")
+    with pytest.raises(ValueError, match=said):
+        plan(make_suite(plain).on(path))
 
 
 def test_a_suite_that_is_no_yaml_is_refused(tmp_path):
@@ -106,8 +169,9 @@ def test_identity_is_of_settings_versions_and_parents_alone():
         JOB.identity({"p": "2"}, {"data": ["x"]}),
         JOB.identity({"p": "1"}, {"data": ["y"]}),
         JOB.identity({"p": "1"}, {"truth": ["x"]}),
+        Job("m", "models", "p", JOB.settings, command="baseline").identity({"p": "1"}, {"data": ["x"]}),
     ]
-    assert len({base, *other}) == 7
+    assert len({base, *other}) == 8
 
 
 @pytest.mark.parametrize("text", ["plain.h5", "/a b/c.h5", "it's", "back\\slash", "a,b=[c]{d}: $x", "ünï"])

@@ -46,6 +46,7 @@ class BenchmarkConfig(CommandConfig):
         overwrite: Run everything again, what is done included.
         threads: CPU threads of all jobs that run at once; 0 takes every core.
         suite: A suite that comes with the package, or the path of a .yaml file.
+        data: The recording of a suite that leaves its path open.
         models: Only these models of the suite.
         seeds: These seeds of every model instead of the suite's.
         dry_run: Print the plan and its cost, run nothing.
@@ -55,6 +56,7 @@ class BenchmarkConfig(CommandConfig):
     resume: bool = True
     threads: int = 0
     suite: str = "quickstart"
+    data: str | None = None
     models: list[str] | None = None
     seeds: list[int] | None = None
     dry_run: bool = False
@@ -67,7 +69,8 @@ def run(config: BenchmarkConfig, run: Run) -> None:
     root = Path(config.out or FOLDER)
     name = Path(config.suite).stem
     try:
-        suite = load_suite(config.suite).chosen(models=config.models, seeds=config.seeds, offset=config.seed)
+        suite = load_suite(config.suite).on(config.data)
+        suite = suite.chosen(models=config.models, seeds=config.seeds, offset=config.seed)
         runner = Runner(
             plan(suite),
             Store(root / "jobs"),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ctd_benchmark.recording import Recording
 from ctd_benchmark.suite import STAGES, Entry, Suite
 
 RESULTS = {
@@ -27,8 +28,10 @@ class Job:
         label: Its name in the plan, unique: `gru seed 1 of flip_flop`.
         stage: `tasks`, `simulators`, `models` or `analyses`.
         package: Whose command runs.
+        command: Its sub-command, "" for none.
         settings: `key=value` of everything but files and folders.
         inputs: Argument to the labels of the jobs whose results it gets. The job waits for all of them.
+        recordings: Argument to a recording that is there already.
         optional: An argument that takes a list, and does with those whose jobs didn't fail.
         threads: CPU threads that it takes.
         expected_s: Seconds that the suite expects.
@@ -39,9 +42,11 @@ class Job:
     package: str
     settings: tuple[str, ...]
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    recordings: Mapping[str, Recording] = field(default_factory=dict)
     optional: str = ""
     threads: int = 1
     expected_s: float = 60.0
+    command: str = ""
 
     @property
     def result(self) -> str:
@@ -52,7 +57,7 @@ class Job:
     def recipe(self) -> str:
         """What runs of the same length share: everything but seed and inputs."""
         settings = [setting for setting in self.settings if not setting.startswith(("seed=", "name="))]
-        return " ".join([self.package, *settings])
+        return " ".join([*self._program(), *settings])
 
     def parents(self) -> list[str]:
         """Labels of all jobs that it waits for."""
@@ -65,8 +70,13 @@ class Job:
             versions: Package to version, for those that it runs on.
             parents: Argument to the identities of the jobs that give it.
         """
-        everything = [self.package, sorted(self.settings), dict(versions), dict(parents)]
+        given = {argument: [recording.digest] for argument, recording in self.recordings.items()}
+        program = " ".join(self._program())
+        everything = [program, sorted(self.settings), dict(versions), {**parents, **given}]
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _program(self) -> list[str]:
+        return [self.package, self.command] if self.command else [self.package]
 
     def arguments(self, results: Mapping[str, list[Path]]) -> list[str]:
         """The command's arguments, given the files of its inputs."""
@@ -85,50 +95,68 @@ def quoted(path: Path) -> str:
 
 
 def plan(suite: Suite) -> list[Job]:
-    """All jobs of a suite, parents first."""
+    """All jobs of a suite, parents first.
+
+    Raises:
+        ValueError: A recording isn't there, or its path is left open.
+    """
     jobs = []
     for task, task_seed in _runs(suite.tasks):
         parent = _job("tasks", suite.tasks[task], task_seed, f"task {_named(suite.tasks, task, task_seed)}")
         jobs.append(parent)
         for simulator, seed in _runs(suite.simulators):
             dataset = _dataset(suite, task, task_seed, simulator, seed)
-            jobs += _recording(suite, parent, suite.simulators[simulator], seed, dataset)
+            recording = _job(
+                "simulators",
+                suite.simulators[simulator],
+                seed,
+                f"recording {dataset}",
+                [f"name={dataset}"],
+                {"source": (parent.label,)},
+            )
+            jobs += [recording, *_fits(suite, dataset, recording, task=parent)]
+    for dataset, path in suite.on(None).recordings.items():
+        jobs += _fits(suite, dataset, Recording.at(path))
     return jobs
 
 
-def _recording(suite: Suite, task: Job, simulator: Entry, seed: int, dataset: str) -> list[Job]:
-    """One recording, its fits and its analyses."""
-    recording = _job(
-        "simulators", simulator, seed, f"recording {dataset}", [f"name={dataset}"], {"source": (task.label,)}
-    )
+def _fits(suite: Suite, dataset: str, recording: Job | Recording, *, task: Job | None = None) -> list[Job]:
+    """The fits of one recording and their analyses."""
+
+    def given(argument: str) -> dict:
+        if isinstance(recording, Recording):
+            return {"recordings": {argument: recording}, "inputs": {}}
+        return {"inputs": {argument: (recording.label,)}}
+
     fits = [
         _job(
             "models",
             suite.models[model],
-            model_seed,
-            f"{model} seed {model_seed} of {dataset}",
+            seed,
+            f"{model} seed {seed} of {dataset}",
             [f"name={model}"],
-            inputs={"data": (recording.label,)},
+            **given("data"),
         )
-        for model, model_seed in _runs(suite.models)
+        for model, seed in _runs(suite.models)
     ]
-    inputs = {
-        "truth": (recording.label,),
+    truth = given("truth")
+    truth["inputs"] = {
+        **truth["inputs"],
         "inference": tuple(fit.label for fit in fits),
-        "task": (task.label,),
+        **({} if task is None else {"task": (task.label,)}),
     }
     analyses = [
         _job(
             "analyses",
             suite.analyses[analysis],
-            analysis_seed,
-            f"analysis {_named(suite.analyses, analysis, analysis_seed)} of {dataset}",
-            inputs=inputs,
+            seed,
+            f"analysis {_named(suite.analyses, analysis, seed)} of {dataset}",
             optional="inference",
+            **truth,
         )
-        for analysis, analysis_seed in _runs(suite.analyses)
+        for analysis, seed in _runs(suite.analyses)
     ]
-    return [recording, *fits, *analyses]
+    return [*fits, *analyses]
 
 
 def _runs(entries: Mapping[str, Entry]) -> list[tuple[str, int]]:
@@ -159,6 +187,7 @@ def _job(
     label: str,
     settings: list[str] | None = None,
     inputs: Mapping[str, tuple[str, ...]] | None = None,
+    recordings: Mapping[str, Recording] | None = None,
     optional: str = "",
 ) -> Job:
     return Job(
@@ -167,6 +196,8 @@ def _job(
         package=entry.package or STAGES[stage],
         settings=(*entry.overrides, *(settings or []), f"seed={seed}", f"threads={entry.threads}"),
         inputs=inputs or {},
+        recordings=recordings or {},
+        command=entry.command,
         optional=optional,
         threads=entry.threads,
         expected_s=entry.expected_s,

@@ -110,9 +110,10 @@ class Runner:
     def command(self, label: str) -> list[str]:
         """The command line of a job."""
         job = self.jobs[label]
-        files = {name: [self.result(parent) for parent in labels] for name, labels in self._inputs(job)}
+        files = {name: [recording.path] for name, recording in job.recordings.items()}
+        files |= {name: [self.result(parent) for parent in labels] for name, labels in self._inputs(job)}
         out = Path(self.store.folder(self.identity(label)))
-        start = command_line(job.package, self.interpreters)
+        start = command_line(job.package, self.interpreters, job.command)
         return [*start, *job.arguments(files), *job.arguments({"out": [out]})[len(job.settings) :]]
 
     def _inputs(self, job: Job) -> Iterator[tuple[str, list[str]]]:

@@ -1,4 +1,4 @@
-"""What a suite is: tasks, simulators, models, seeds and analyses, each a command with its settings."""
+"""What a suite is: tasks and simulators, or recordings; models and analyses: commands with their settings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ctd_benchmark.typed import nearest, typed
+
+OPEN = "???"
+"""In place of a path that the user is to give."""
 
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # Settings that the benchmark gives itself.
@@ -34,6 +37,7 @@ class Entry:
 
     Attributes:
         package: Whose command runs; by default the one of its stage.
+        command: Its sub-command, where it has several.
         overrides: Settings of the command, `key=value`.
         seeds: One run for each.
         threads: CPU threads of one run.
@@ -41,6 +45,7 @@ class Entry:
     """
 
     package: str = ""
+    command: str = ""
     overrides: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
     threads: int = 1
@@ -61,16 +66,18 @@ class Suite:
     """All that is run: each task by each simulator by each model, then each analysis of each recording.
 
     Attributes:
-        summary: What the suite is for, in a sentence.
+        models: Label to command that fits a recording.
         tasks: Label to command that writes a task file.
         simulators: Label to command that makes a recording of a task file.
-        models: Label to command that fits a recording.
+        recordings: Label to path of a recording that is there already; ??? where the user is to give it.
         analyses: Label to command that compares all fits of a recording.
+        summary: What the suite is for, in a sentence.
     """
 
-    tasks: Mapping[str, Entry]
-    simulators: Mapping[str, Entry]
     models: Mapping[str, Entry]
+    tasks: Mapping[str, Entry] = field(default_factory=dict)
+    simulators: Mapping[str, Entry] = field(default_factory=dict)
+    recordings: Mapping[str, str] = field(default_factory=dict)
     analyses: Mapping[str, Entry] = field(default_factory=lambda: {"default": Entry()})
     summary: str = ""
 
@@ -97,6 +104,27 @@ class Suite:
                 for stage, entries in stages.items()
             },
         )
+
+    def on(self, path: str | None) -> Suite:
+        """The same suite with the path of the recording that it leaves open; None where it leaves none open.
+
+        Raises:
+            ValueError: A path is missing, or there is no one place for it.
+        """
+        left_open = [label for label, known in self.recordings.items() if known == OPEN]
+        if path is None:
+            if left_open:
+                raise ValueError(
+                    f"the suite needs the recording {left_open[0]!r}: add data=PATH.h5 (ctd-contract convert "
+                    "makes one of a laboratory's file)"
+                )
+            return self
+        if len(left_open) != 1:
+            has = "several" if left_open else "none"
+            raise ValueError(
+                f"data= is for a suite that leaves the path of one recording open, this has {has}"
+            )
+        return replace(self, recordings={**self.recordings, left_open[0]: path})
 
 
 def suite_names() -> list[str]:
@@ -144,20 +172,30 @@ def make_suite(plain: Any, *, where: str = "suite") -> Suite:
         ValueError: Something is wrong; the message says where and names the nearest valid key.
     """
     suite = typed(Suite, plain, where)
+    simulated = bool(suite.tasks or suite.simulators or not suite.recordings)
     for stage in fields(Suite):
         if stage.name not in STAGES:
             continue
         entries: Mapping[str, Entry] = getattr(suite, stage.name)
-        if not entries:
-            raise ValueError(f"{where}: {stage.name} names nothing to run")
+        if not entries and (simulated or stage.name not in ("tasks", "simulators")):
+            instead = ", and there are no recordings instead" if stage.name in ("tasks", "simulators") else ""
+            raise ValueError(f"{where}: {stage.name} names nothing to run{instead}")
         for label, entry in entries.items():
             _check(entry, label, f"{where}: {stage.name}.{label}")
+    for label in suite.recordings:
+        _check_label(label, f"{where}: recordings.{label}")
     return suite
 
 
-def _check(entry: Entry, label: str, where: str) -> None:
+def _check_label(label: str, where: str) -> None:
     if not LABEL.fullmatch(label):
         raise ValueError(f"{where}: a label is made of letters, digits, '_', '.' and '-'")
+
+
+def _check(entry: Entry, label: str, where: str) -> None:
+    _check_label(label, where)
+    if entry.command and not LABEL.fullmatch(entry.command):
+        raise ValueError(f"{where}.command: expected one word, got {entry.command!r}")
     if not entry.seeds or len(set(entry.seeds)) != len(entry.seeds):
         raise ValueError(f"{where}.seeds: expected different seeds, at least one, got {list(entry.seeds)}")
     if entry.threads < 1:

@@ -57,6 +57,7 @@ def _key(package: str) -> str:
     return f"interpreters.{package.replace('-', '_')}"
 
 
-def command_line(package: str, interpreters: Mapping[str, str]) -> list[str]:
-    """How the package's command starts."""
-    return [interpreters.get(package, sys.executable), "-m", package.replace("-", "_")]
+def command_line(package: str, interpreters: Mapping[str, str], command: str = "") -> list[str]:
+    """How the package's command starts, or a sub-command of it."""
+    start = [interpreters.get(package, sys.executable), "-m", package.replace("-", "_")]
+    return [*start, command] if command else start
