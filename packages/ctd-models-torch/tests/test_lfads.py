@@ -373,3 +373,34 @@ def test_bursts_and_huge_steps_leave_every_term_finite(form, random):
         sum(terms.values()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0, error_if_nonfinite=True)
         optimizer.step()
+
+
+def test_the_loop_for_other_generators_agrees_with_the_fast_one(random):
+    """A gated generator sent the way that a NODE goes."""
+    model, batch = model_of(config_of(dropout=0.3), shape_of()), batch_of(random, shape_of())
+    decoder, lengths = model.decoder, model.view.seen_lengths(batch.lengths)
+    read = model._encoded(model.standardization(batch, model.view), batch, lengths, BINS)
+    state, noise = (
+        torch.randn(5, 5, generator=draw("state")),
+        torch.randn(5, BINS, 2, generator=draw("noise")),
+    )
+    masks = decoder.masks(5, BINS, 0.3, draw("masks"))
+    fast = decoder(state, read, batch.inputs, noise, masks, BINS)
+    start = decoder.controller.initial.expand(5, -1)
+    slow = decoder._bin_by_bin(decoder.controller, state, start, read, batch.inputs, noise, masks)
+    for one, other in zip(fast, slow, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_fast_and_plain_loops_agree_in_loss_and_gradient(random):
+    model, batch = model_of(config_of(dropout=0.2), shape_of()).double(), batch_of(random, shape_of())
+    batch = replace(batch, data=batch.data.double(), inputs=batch.inputs.double())
+    results = []
+    for backend in ("fast", "plain"):
+        for part in (model.encoder, model.control_encoder, model.decoder, model.decoder.generator):
+            part.backend = backend
+        model.zero_grad()
+        loss = sum(model.losses(batch, draw, n_time=BINS, epoch=0).values())
+        loss.backward()
+        results.append((loss.detach(), [parameter.grad.clone() for parameter in model.parameters()]))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-9, atol=1e-12)

@@ -29,7 +29,18 @@ if TYPE_CHECKING:
     from ctd_models_torch.decoders import Decoder
     from ctd_models_torch.errors import InputError
     from ctd_models_torch.fitting import Fitted, fit
-    from ctd_models_torch.lfads.config import LFADSConfig, LFADSFitConfig
+    from ctd_models_torch.lfads.config import (
+        AugmentationConfig,
+        ControllerConfig,
+        GeneratorConfig,
+        InitialEncoderConfig,
+        KLConfig,
+        L2Config,
+        LFADSConfig,
+        LFADSFitConfig,
+        PriorConfig,
+        RampConfig,
+    )
     from ctd_models_torch.prediction import predict
     from ctd_models_torch.saved import SavedModel, load_model
 
@@ -55,7 +66,18 @@ _MODULES = {
     "decoders": ("Decoder",),
     "errors": ("InputError",),
     "fitting": ("Fitted", "fit"),
-    "lfads.config": ("LFADSConfig", "LFADSFitConfig"),
+    "lfads.config": (
+        "AugmentationConfig",
+        "ControllerConfig",
+        "GeneratorConfig",
+        "InitialEncoderConfig",
+        "KLConfig",
+        "L2Config",
+        "LFADSConfig",
+        "LFADSFitConfig",
+        "PriorConfig",
+        "RampConfig",
+    ),
     "prediction": ("predict",),
     "saved": ("SavedModel", "load_model"),
 }
@@ -69,16 +91,22 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "AugmentationConfig",
     "AutoencoderConfig",
+    "ControllerConfig",
     "Decoder",
     "EncoderConfig",
     "FitConfig",
     "Fitted",
     "FlowReadoutConfig",
     "GRUConfig",
+    "GeneratorConfig",
     "GrowthConfig",
     "Inferred",
+    "InitialEncoderConfig",
     "InputError",
+    "KLConfig",
+    "L2Config",
     "LDSConfig",
     "LFADSConfig",
     "LFADSFitConfig",
@@ -87,7 +115,9 @@ __all__ = [
     "MLPReadoutConfig",
     "ModelConfig",
     "NODEConfig",
+    "PriorConfig",
     "RNNConfig",
+    "RampConfig",
     "RecordingConfig",
     "SavedModel",
     "fit",
