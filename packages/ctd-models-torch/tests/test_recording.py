@@ -96,7 +96,7 @@ def test_other_files_and_inputs_are_refused_with_what_to_do(recording, tmp_path)
     refused(recording, "inferred_inputs", "what a model infers")
     refused(recording, "spikes", r"spikes has the axes .*: recording.inputs may name one of inputs")
     silent = make_recording(tmp_path / "silent.h5", n_inputs=0)
-    refused(silent, "inputs", "has no channels.*recording.inputs=null fits an autonomous model")
+    refused(silent, "inputs", "has no channels.*recording.inputs=null fits a model without known inputs")
 
 
 def test_a_recording_without_a_split_is_refused(tmp_path, random):

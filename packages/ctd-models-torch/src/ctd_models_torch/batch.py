@@ -16,7 +16,7 @@ class Batch:
     Attributes:
         data: (trial, time, neuron) float: counts or activity, zero where nothing is scored.
         scored: (trial, time, neuron) bool, broadcastable: neither padding nor unobserved.
-        inputs: (trial, time, input) float, or None for an autonomous model.
+        inputs: (trial, time, input) float, or None without known ones.
         lengths: (trial,) int64 bins before the padding.
         rows: (trial,) int64 positions of the trials in the recording.
     """

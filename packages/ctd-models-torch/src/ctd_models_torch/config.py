@@ -218,7 +218,7 @@ class RecordingConfig:
     """How a recording is read.
 
     Attributes:
-        inputs: Signal of the recording that drives the decoder; None fits an autonomous model.
+        inputs: Signal of the recording that drives the decoder; None fits a model without known inputs.
         memory_mb: Recordings that need more than this are streamed from the file, batch by batch.
     """
 

@@ -187,7 +187,8 @@ def _input_width(file: cc.ContractFile, name: str) -> int:
         reason = f"{file.path} has no signal {name}" + (f" (did you mean {close[0]}?)" if close else "")
     listed = f"one of {', '.join(driving)}" if driving else "nothing, since it has no known inputs"
     raise InputError(
-        f"{reason}: recording.inputs may name {listed}; recording.inputs=null fits an autonomous model"
+        f"{reason}: recording.inputs may name {listed}; recording.inputs=null fits a model without known "
+        "inputs, and model=lfads with a model.controller.size above 0 infers some"
     )
 
 

@@ -20,7 +20,7 @@ def controller_inputs(
     Args:
         states: (trial, bin, unit) after each bin that the encoder read, forwards, and unless it is causal
             backwards.
-        bins: (bin,) positions of these bins on the time axis.
+        bins: (bin,) positions of these bins on the time axis, in the host's memory.
         lengths: (trial,) bins before the padding.
         n_time: Bins of the time axis.
         lag: Bins.
@@ -28,13 +28,14 @@ def controller_inputs(
     Returns:
         (trial, time, encoded), forward states first.
     """
-    bins = bins.to(lengths.device)
-    kept = (bins < lengths[:, None])[..., None]
+    device = lengths.device
+    kept = (bins.to(device) < lengths[:, None])[..., None]
 
     def lay(side: Tensor, shift: int) -> Tensor:
-        target = bins + shift
-        inside = (target >= 0) & (target < n_time)
+        # The positions are worked out where they are, on the host: a GPU then waits for nothing.
+        inside = ((bins + shift >= 0) & (bins + shift < n_time)).nonzero()[:, 0]
         laid = side.new_zeros(len(side), n_time, side.shape[2])
-        return laid.index_copy(1, target[inside], torch.where(kept, side, 0.0)[:, inside])
+        source = torch.where(kept, side, 0.0).index_select(1, inside.to(device))
+        return laid.index_copy(1, (bins[inside] + shift).to(device), source)
 
     return torch.cat([lay(side, shift) for side, shift in zip(states, (lag, -lag), strict=False)], dim=2)
