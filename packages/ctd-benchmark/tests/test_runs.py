@@ -35,7 +35,9 @@ def test_a_suite_runs_every_job_once_and_leaves_a_report(bench):
 
 def test_a_recording_of_the_users_is_fitted_and_analysed(bench):
     make_recording(bench.folder / "it's.h5")
-    bench.suite("recordings:\n  own: ???\nmodels:\n  a: {}\n  b: {package: ctd-analysis, command: baseline}\n")
+    bench.suite(
+        "recordings:\n  own: ???\nmodels:\n  a: {}\n  b: {package: ctd-analysis, command: baseline}\n"
+    )
     assert "the suite needs the recording 'own': add data=PATH.h5" in bench.run().err
     path = "data='it\\'s.h5'"
     done = bench.run(path)
