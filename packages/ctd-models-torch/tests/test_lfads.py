@@ -181,8 +181,9 @@ def test_without_priors_nothing_is_drawn(random):
     model, batch = model_of(config, shape_of()), batch_of(random, shape_of())
     terms = model.losses(batch, draw, n_time=BINS, epoch=0)
     assert list(terms) == ["reconstruction"]
-    nll = model.nll(model.infer(batch), batch)
-    torch.testing.assert_close(terms["reconstruction"], nll.mean())
+    inferred = model.infer(batch)
+    torch.testing.assert_close(terms["reconstruction"], model.nll(inferred, batch).mean())
+    assert {"factors", "initial_condition", "inferred_inputs"} == set(inferred.signals)
 
 
 @pytest.mark.parametrize("field", ["size", "controls", "encoder_size"])

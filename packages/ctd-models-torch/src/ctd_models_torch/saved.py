@@ -16,7 +16,7 @@ from ctd_models_torch.registry import MODELS, READOUTS, name_of
 from ctd_models_torch.shape import Shape
 
 FILE = "model.safetensors"
-FORMAT = 1
+FORMAT = 2
 T = TypeVar("T")
 
 

@@ -111,13 +111,16 @@ class LFADS(LatentModel):
     def infer(self, batch: Batch) -> Inferred:
         """See LatentModel; the means of the posteriors are passed on."""
         found = self._run(self.standardization(batch, self.view), batch, batch.n_time, None)
-        signals = {
-            "factors": found.decoded.factors,
-            "initial_condition": found.initial.mean,
-            "initial_condition_std": found.initial.std,
-        }
-        if found.controls is not None:
-            signals |= {"inferred_inputs": found.controls.mean, "inferred_inputs_std": found.controls.std}
+        signals = {"factors": found.decoded.factors}
+        inferred = (
+            ("initial_condition", found.initial, self.initial_prior),
+            ("inferred_inputs", found.controls, self.control_prior),
+        )
+        for name, posterior, prior in inferred:
+            if posterior is not None and prior is not None:
+                signals[name] = posterior.mean
+                # Where means are passed on nothing has trained the spread.
+                signals |= {f"{name}_std": posterior.std} if prior.samples else {}
         figures = {f"kl_{name}": nats for name, nats in self._divergences(found, batch, None).items()}
         return Inferred(found.prediction, found.decoded.states, found.state, found.drive, signals, figures)
 
@@ -251,9 +254,7 @@ class LFADS(LatentModel):
         return {
             "generator": list(self.decoder.generator.recurrent_weights()),
             "controller": [] if controller is None else [controller.unit.weight_state],
-            "encoders": [
-                m for encoder in encoders if encoder is not None for m in encoder.recurrent_weights()
-            ],
+            "encoders": [matrix for encoder in encoders for matrix in encoder.recurrent_weights()],
         }
 
     def dynamics(self) -> Dynamics:
