@@ -47,12 +47,15 @@ def leaky():
         del registry[key]
 
 
-def test_own_decoders_go_all_the_way(leaky, recording, small_fit, tmp_path):
+def test_own_decoders_go_all_the_way(leaky, recording, small_fit, tmp_path, monkeypatch):
     fitted = fit(recording, tmp_path, model=leaky, training=replace(small_fit, max_epochs=1))
     with cc.open(fitted.path) as file:
         dynamics = file.dynamics()
     assert dynamics.kind == "rnn"
     assert load_model(tmp_path).model.decoder.alpha == 0.3
+    monkeypatch.delitem(MODELS, "leaky")
+    with pytest.raises(InputError, match="a model 'leaky', which is not registered here"):
+        load_model(tmp_path)
 
 
 def test_a_name_is_taken_once(leaky):

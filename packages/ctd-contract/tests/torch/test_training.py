@@ -1,5 +1,6 @@
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -274,3 +275,17 @@ def test_smoothing_is_a_running_mean():
 def test_a_score_that_is_no_number_is_never_the_best():
     _, monitor = run_monitor([float("nan"), 1.0, float("inf"), 0.5], patience=10)
     assert (monitor.best_epoch, monitor.best_score) == (2, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"gradient_clip": 0.0}, "gradient_clip is above 0 or null, got 0.0"),
+        ({"accelerator": "tpuu"}, "accelerator is auto, cpu or gpu, got tpuu"),
+        ({"wandb": "project"}, "wandb needs `pip install wandb`"),
+    ],
+)
+def test_settings_out_of_range_are_named(monkeypatch, setting, said):
+    monkeypatch.setattr("ctd_contract.torch.training.config.find_spec", lambda _: None)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        TrainingConfig(**setting).check()

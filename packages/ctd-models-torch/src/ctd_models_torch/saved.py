@@ -76,6 +76,11 @@ def load_model(folder: str | Path) -> SavedModel:
             f"{path} has the format {tree['format']}, this version reads {FORMAT}: update the package"
         )
     names = tree["model"].pop("name"), tree["readout"].pop("name")
+    if names[0] not in MODELS:
+        raise InputError(
+            f"{path} holds a model {names[0]!r}, which is not registered here: import the module that "
+            "registers it, from Python"
+        )
     model_config = _dataclass(MODELS[names[0]], tree["model"])
     readout_config = _dataclass(READOUTS[names[1]], tree["readout"])
     shape = Shape(**tree["shape"])

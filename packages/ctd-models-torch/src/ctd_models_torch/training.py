@@ -120,6 +120,10 @@ def scored_bins(config: FitConfig, epoch: int, n_time: int) -> int:
 
 def check_config(config: FitConfig) -> None:
     """Refuse settings out of range."""
+    try:
+        config.check()
+    except ValueError as error:
+        raise InputError(f"training.{error}") from error
     growth = config.growth
     rules = (
         ("batch_size is at least 1", config.batch_size >= 1, config.batch_size),

@@ -1,6 +1,7 @@
 """Settings of the training runner."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 
 @dataclass
@@ -48,11 +49,17 @@ class TrainingConfig:
 
     def check(self) -> None:
         """Raise ValueError for a setting out of range, saying what is valid."""
+        import torch  # not above: settings are shown without it
+
         positive = ("max_epochs", "learning_rate", "check_interval")
         rules = [(f"{name} is above 0", getattr(self, name) > 0, getattr(self, name)) for name in positive]
         rules += [
             ("weight_decay is at least 0", self.weight_decay >= 0, self.weight_decay),
-            ("gradient_clip is above 0 or null", (self.gradient_clip or 1) > 0, self.gradient_clip),
+            (
+                "gradient_clip is above 0 or null",
+                self.gradient_clip is None or self.gradient_clip > 0,
+                self.gradient_clip,
+            ),
             ("patience is at least 1 or null", self.patience is None or self.patience >= 1, self.patience),
             ("smoothing is in [0, 1)", 0 <= self.smoothing < 1, self.smoothing),
             (
@@ -60,10 +67,18 @@ class TrainingConfig:
                 self.precision in PRECISIONS,
                 self.precision,
             ),
+            ("accelerator is auto, cpu or gpu", self.accelerator in ACCELERATORS, self.accelerator),
+            (
+                "accelerator=gpu needs a GPU that torch can use, auto takes one where there is one",
+                self.accelerator != "gpu" or torch.cuda.is_available(),
+                self.accelerator,
+            ),
+            ("wandb needs `pip install wandb`", not self.wandb or find_spec("wandb"), self.wandb),
         ]
         for rule, holds, value in rules:
             if not holds:
                 raise ValueError(f"{rule}, got {value}")
 
 
+ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")

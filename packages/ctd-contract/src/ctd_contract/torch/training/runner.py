@@ -159,10 +159,6 @@ def _loggers(folder: Path, config: TrainingConfig) -> list[Any]:
 
         loggers.append(TensorBoardLogger(folder, name="", version="tensorboard"))
     if config.wandb:
-        try:
-            import wandb  # noqa: F401 # pyright: ignore[reportMissingImports]
-        except ImportError as error:
-            raise ValueError("logging to Weights & Biases needs `pip install wandb`") from error
         from pytorch_lightning.loggers import WandbLogger
 
         loggers.append(WandbLogger(project=config.wandb, save_dir=folder))
