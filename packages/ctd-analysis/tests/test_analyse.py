@@ -141,7 +141,7 @@ def test_what_cannot_be_had_is_left_out_with_a_reason(tmp_path):
     assert reasons["means", "fixed_points"] == "the model gives no states"
     assert reasons["truth", "fixed_points"] == "the recording has no true states"
     assert all(np.isfinite(row.value) for row in result.metrics)
-    assert {row.metric for row in result.metrics} == {"bps"}
+    assert {row.metric for row in result.metrics} == {"bps", "psth_r2", "behavior_r2"}
     assert result.spaces == {}
 
 

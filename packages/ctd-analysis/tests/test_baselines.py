@@ -21,8 +21,8 @@ from ctd_analysis.baselines.counts import Counts
 from ctd_analysis.baselines.factor_analysis import SmoothedFactors
 from ctd_analysis.baselines.regression import fit_poisson
 from ctd_analysis.baselines.search import by_setting, search, search_by_neuron
-from ctd_analysis.baselines.smoothing_kernel import smooth
 from ctd_analysis.cli import main
+from ctd_analysis.gaussian_smoothing import smooth
 from ctd_contract.testing import make_recording
 
 BIN_S = 0.02
@@ -141,7 +141,7 @@ def test_factors_are_those_of_all_rows():
     nothing = np.zeros(12, bool)
     counts = Counts(spikes, np.ones(spikes.shape, bool), nothing, np.zeros(16, bool), BIN_S, condition)
     found = SmoothedFactors(counts)({"n_factors": 2, "width_s": 1e-6})(counts.seen())
-    rows = np.sqrt(spikes.reshape(-1, 12).astype(float))
+    rows = np.log(spikes.reshape(-1, 12) + 0.1 * counts.mean())
     slow = FactorAnalysis(2, svd_method="lapack", tol=1e-6 * len(rows), max_iter=5000).fit(rows)
     expected = slow.transform(rows).reshape(found.shape)
     expected = expected * np.sign((expected * found).sum((0, 1)))

@@ -57,6 +57,7 @@ class AnalysisConfig:
         n_resamples: Bootstrap resamples of the trials; 0 for no intervals.
         interval: Coverage of the intervals.
         n_examples: Trials kept to be drawn.
+        condition_bins: Bins, counted from 1, from each of which the trial's condition is decoded.
         constant_input: Input under which fixed points are searched: `resting`, the median of each channel, or
             `zero`.
         search: Of fixed points.
@@ -68,6 +69,7 @@ class AnalysisConfig:
     n_resamples: int = 1000
     interval: float = 0.95
     n_examples: int = 10
+    condition_bins: list[int] = field(default_factory=list)
     constant_input: str = RESTING
     search: FixedPointSearch = field(default_factory=FixedPointSearch)
     matching: MatchSettings = field(default_factory=MatchSettings)
@@ -78,6 +80,8 @@ class AnalysisConfig:
             raise ValueError(f"split is {self.split!r}, expected one of {', '.join(cc.SPLITS)}")
         if self.constant_input not in (RESTING, ZERO):
             raise ValueError(f"constant_input is {self.constant_input!r}, expected {RESTING} or {ZERO}")
+        if any(number < 1 for number in self.condition_bins):
+            raise ValueError(f"condition_bins is {self.condition_bins}, bins are counted from 1")
         if self.n_examples < 1:
             raise ValueError(f"n_examples is {self.n_examples}, it has to be 1 or more")
 
@@ -123,9 +127,12 @@ def analyse(
         def opened(path: str | os.PathLike[str]) -> ContractFile:
             return stack.enter_context(cc.open(path))
 
-        recording = Recording(opened(truth), None if task is None else opened(task))
+        config = config or AnalysisConfig()
+        recording = Recording(
+            opened(truth), None if task is None else opened(task), condition_bins=config.condition_bins
+        )
         models = [Inference(opened(path), recording) for path in inference]
-        return _Analysis(recording, models, config or AnalysisConfig()).run(advance or (lambda _: None))
+        return _Analysis(recording, models, config).run(advance or (lambda _: None))
 
 
 class _Analysis:

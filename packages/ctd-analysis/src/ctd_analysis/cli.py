@@ -26,6 +26,7 @@ class AnalysisCommandConfig(CommandConfig):
         n_resamples: Bootstrap resamples of the trials; 0 for no intervals.
         interval: Coverage of the intervals.
         n_examples: Trials kept to be drawn.
+        condition_bins: Bins, counted from 1, from each of which the trial's condition is decoded.
         constant_input: Input under which fixed points are searched: resting or zero.
         search: Of fixed points.
         matching: Of fixed points.
@@ -38,6 +39,7 @@ class AnalysisCommandConfig(CommandConfig):
     n_resamples: int = 1000
     interval: float = 0.95
     n_examples: int = 10
+    condition_bins: list[int] = field(default_factory=list)
     constant_input: str = "resting"
     search: FixedPointSearch = field(default_factory=FixedPointSearch)
     matching: MatchSettings = field(default_factory=MatchSettings)
@@ -93,7 +95,16 @@ def _command(config: AnalysisCommandConfig) -> str:
     """The command line that repeats the analysis, with the settings that aren't the defaults."""
     files = f"truth={config.truth} inference=[{','.join(config.inference)}]"
     default = AnalysisCommandConfig()
-    plain = ("task", "split", "n_resamples", "interval", "n_examples", "constant_input", "seed")
+    plain = (
+        "task",
+        "split",
+        "n_resamples",
+        "interval",
+        "n_examples",
+        "condition_bins",
+        "constant_input",
+        "seed",
+    )
     changed = [(name, getattr(config, name), getattr(default, name)) for name in plain]
     for group in ("search", "matching"):
         before, now = getattr(default, group), getattr(config, group)
@@ -101,8 +112,15 @@ def _command(config: AnalysisCommandConfig) -> str:
             (f"{group}.{f.name}", getattr(now, f.name), getattr(before, f.name))
             for f in dataclasses.fields(before)
         ]
-    settings = [f"{name}={'null' if now is None else now}" for name, now, before in changed if now != before]
+    settings = [f"{name}={_shown(now)}" for name, now, before in changed if now != before]
     return " ".join(["ctd-analysis", files, *settings])
+
+
+def _shown(value: object) -> str:
+    """A value as it is typed."""
+    if isinstance(value, list):
+        return f"[{','.join(map(str, value))}]"
+    return "null" if value is None else str(value)
 
 
 COMMAND = Command(

@@ -13,6 +13,7 @@ from ctd_analysis.sources import Inference, Recording, blocks
 
 _REASONS = {
     "spikes": "the recording has no spikes",
+    "behavior": "the recording has no behaviour",
     "true_rates": "the recording has no true rates",
     "true_states": "the recording has no true states",
     "true_inputs": "the recording has no true inputs",
@@ -103,7 +104,7 @@ def _run(recording: Recording, signals, metrics: list[Metric], train: Integers, 
 
     try:
         if fitted:
-            for block in blocks(recording, needed(fitted, set()), train):
+            for block in blocks(recording, needed(fitted, optional), train):
                 for metric in fitted:
                     metric.fit(block)
         if metrics:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,14 +53,23 @@ class Recording:
         file: The recording.
         task: Task file of the network that produced it: gives the states, inputs and dynamics that the
             recording itself doesn't carry.
+        condition_bins: Bins from which conditions are decoded, counted from 1.
 
     Attributes:
-        signals: `spikes`, `observed`, `true_rates`, `true_states`, `true_inputs`, `inputs`, as far as known.
+        signals: `spikes`, `observed`, `behavior`, `true_rates`, `true_states`, `true_inputs`, `inputs`, as
+            far as known.
         session: What all trials share.
         lengths: Bins that are not padding, (trial,).
+        conditions: Of the trials, -1 without, (trial,).
     """
 
-    def __init__(self, file: ContractFile, task: ContractFile | None = None) -> None:
+    def __init__(
+        self,
+        file: ContractFile,
+        task: ContractFile | None = None,
+        *,
+        condition_bins: Sequence[int] = (),
+    ) -> None:
         _expect_kind(file, "recording", "truth")
         self.file = file
         self.task = task
@@ -72,11 +81,15 @@ class Recording:
             _, rows = cc.align(file, task)
             self.signals = _known_of_task(task, rows) | self.signals
         inputs = file.signals.get("inputs")
+        conditions = file.tables["trials"].get("condition", np.full(file.sizes["trial"], -1))
+        self.conditions = np.asarray(conditions).astype(np.int64)
         self.session = Session(
             bin_width_s=file.bin_width_s,
             held_out=file.held_out,
             forward=file.forward,
             n_external_inputs=0 if inputs is None else inputs.shape[2],
+            n_conditions=int(self.conditions.max(initial=-1)) + 1,
+            condition_bins=tuple(condition_bins),
         )
         self.lengths = file.lengths.astype(np.int64)
 
@@ -133,13 +146,14 @@ def blocks(recording: Recording, signals: Mapping[str, TrialArray], trials: Inte
     for start in range(0, len(trials), size):
         chosen = trials[start : start + size]
         arrays = {name: signal.read(chosen) for name, signal in signals.items()}
-        yield Block(recording.session, recording.valid(chosen), arrays)
+        yield Block(recording.session, recording.valid(chosen), arrays, recording.conditions[chosen])
 
 
 def _known(file: ContractFile, rows: Integers) -> dict[str, TrialArray]:
     found = {
         "spikes": file.signals.get("spikes"),
         "observed": file.signals.get("observed"),
+        "behavior": file.signals.get("behavior"),
         "inputs": file.signals.get("inputs"),
         "true_rates": file.truth.get("rates"),
         "true_states": file.truth.get("states"),

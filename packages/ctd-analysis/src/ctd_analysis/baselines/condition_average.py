@@ -15,7 +15,7 @@ from ctd_analysis.baselines.search import (
     choice_by_neuron,
     search_by_neuron,
 )
-from ctd_analysis.baselines.smoothing_kernel import smooth
+from ctd_analysis.gaussian_smoothing import smooth
 from ctd_analysis.results import Floats, Integers
 
 _FLOOR = 0.01

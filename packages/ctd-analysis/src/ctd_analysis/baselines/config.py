@@ -61,7 +61,7 @@ class SmoothingConfig(BaselineConfig):
 
 @dataclass
 class FactorAnalysisConfig(BaselineConfig):
-    """Factors of the held-in neurons' counts, smoothed, and Poisson regressions on them.
+    """Factors of the held-in neurons' smoothed counts, and Poisson regressions on them.
 
     Attributes:
         n_factors: Numbers of factors.

@@ -19,7 +19,7 @@ from ctd_analysis.baselines.search import (
     choice_by_neuron,
     search_by_neuron,
 )
-from ctd_analysis.baselines.smoothing_kernel import smooth
+from ctd_analysis.gaussian_smoothing import smooth
 from ctd_analysis.results import Floats
 
 # Part of a neuron's mean that keeps the logarithm of silent stretches finite.

@@ -1,11 +1,14 @@
 """The metrics, one file each; `METRICS` lists them in the order of a table."""
 
 from ctd_analysis.metrics.base import Block, Estimates, Metric, Session, block_of
+from ctd_analysis.metrics.behavior_r2 import BehaviorR2, behavior_r2
 from ctd_analysis.metrics.bps import Bps, bps
 from ctd_analysis.metrics.co_bps import CoBps, co_bps
+from ctd_analysis.metrics.condition_accuracy import ConditionAccuracy, condition_accuracy
 from ctd_analysis.metrics.cycle_consistency import CycleConsistency, cycle_consistency
 from ctd_analysis.metrics.fp_bps import FpBps, fp_bps
 from ctd_analysis.metrics.input_r2 import InputR2InferredToTrue, InputR2TrueToInferred, input_r2
+from ctd_analysis.metrics.psth_r2 import PsthR2, psth_r2
 from ctd_analysis.metrics.rate_r2 import RateR2, rate_r2
 from ctd_analysis.metrics.state_r2 import StateR2InferredToTrue, StateR2TrueToInferred, state_r2
 
@@ -18,6 +21,9 @@ METRICS: tuple[type[Metric], ...] = (
     CoBps,
     Bps,
     FpBps,
+    PsthR2,
+    BehaviorR2,
+    ConditionAccuracy,
     CycleConsistency,
 )
 
@@ -27,12 +33,15 @@ __all__ = [
     "Estimates",
     "Metric",
     "Session",
+    "behavior_r2",
     "block_of",
     "bps",
     "co_bps",
+    "condition_accuracy",
     "cycle_consistency",
     "fp_bps",
     "input_r2",
+    "psth_r2",
     "rate_r2",
     "state_r2",
 ]

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from ctd_analysis.bootstrap import Bootstrap, Estimate, Undefined
-from ctd_analysis.results import Definition, Flags, Floats
+from ctd_analysis.results import Definition, Flags, Floats, Integers
 
 Estimates = list[tuple[Definition, Estimate | Undefined]]
 
@@ -24,12 +24,16 @@ class Session:
         held_out: Neurons that encoders did not see, (neuron,).
         forward: Bins that were to be predicted, (time,).
         n_external_inputs: Channels of the recording's `inputs`, 0 without.
+        n_conditions: Conditions of the trials, 0 without.
+        condition_bins: Bins from which conditions are decoded, counted from 1.
     """
 
     bin_width_s: float
     held_out: Flags
     forward: Flags
     n_external_inputs: int = 0
+    n_conditions: int = 0
+    condition_bins: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,15 @@ class Block:
         session: What all trials share.
         valid: Bins that are not padding, (trial, time).
         signals: Name -> float array (trial, time, dimension). The names are the metrics' own: `spikes`,
-            `observed`, `rates`, `states`, `inferred_inputs`, and `true_rates`, `true_states`, `true_inputs`.
+            `observed`, `behavior`, `rates`, `states`, `inferred_inputs`, and `true_rates`, `true_states`,
+            `true_inputs`.
+        conditions: Of the trials, -1 without, (trial,); None where nothing is known of them.
     """
 
     session: Session
     valid: Flags
     signals: Mapping[str, Floats]
+    conditions: Integers | None = None
 
     def rows(self, name: str) -> Floats:
         """A signal's bins that are not padding, (row, dimension)."""
@@ -92,6 +99,8 @@ def block_of(
     forward: Flags | None = None,
     bin_width_s: float = 0.01,
     n_external_inputs: int = 0,
+    conditions: Integers | None = None,
+    condition_bins: tuple[int, ...] = (),
     **signals: Floats,
 ) -> Block:
     """A block from arrays; what is not given is the usual: no padding, nothing held out, no forward bins.
@@ -102,6 +111,8 @@ def block_of(
         forward: (time,).
         bin_width_s: Width of a bin in s.
         n_external_inputs: Channels of the recording's `inputs`.
+        conditions: Of the trials, -1 without, (trial,).
+        condition_bins: Bins from which conditions are decoded, counted from 1.
         **signals: Name -> (trial, time, dimension), as in `Block.signals`.
     """
     trials, time = next(iter(signals.values())).shape[:2]
@@ -113,10 +124,13 @@ def block_of(
         held_out=np.zeros(neurons, dtype=bool) if held_out is None else np.asarray(held_out, dtype=bool),
         forward=np.zeros(time, dtype=bool) if forward is None else np.asarray(forward, dtype=bool),
         n_external_inputs=n_external_inputs,
+        n_conditions=0 if conditions is None else int(np.max(conditions, initial=-1)) + 1,
+        condition_bins=condition_bins,
     )
     everywhere = np.ones((trials, time), dtype=bool)
     arrays = {name: np.asarray(array, dtype=np.float64) for name, array in signals.items()}
-    return Block(session, everywhere if valid is None else np.asarray(valid, dtype=bool), arrays)
+    known = everywhere if valid is None else np.asarray(valid, dtype=bool)
+    return Block(session, known, arrays, None if conditions is None else np.asarray(conditions))
 
 
 def score_arrays(
