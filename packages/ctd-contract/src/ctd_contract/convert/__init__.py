@@ -97,17 +97,10 @@ def convert(
         ContractError: The source can't be read so, or the target can't hold it.
     """
     source, target = Path(source), Path(target)
-    reading = source_format or detect(source)
-    writing = target_format or (lfads_torch.NAME if reading == CONTRACT else CONTRACT)
-    if (reading == CONTRACT) == (writing == CONTRACT) or not {reading, writing} <= {CONTRACT, *READERS}:
-        fix = f"from {', '.join(READERS)} to {CONTRACT}, or from {CONTRACT} to {', '.join(WRITERS)}"
-        raise ContractError("CTD701", source.name, "formats that convert", f"{reading} to {writing}", fix)
+    reading, writing = _formats(source, source_format, target_format)
     design, selection, labels = design or Design(), selection or Selection(), labels or Labels()
     _refuse_options(source.name, reading, design, selection, labels)
     if reading == CONTRACT:
-        if writing not in WRITERS:
-            fix = f"one of {', '.join(WRITERS)}"
-            raise ContractError("CTD701", source.name, "a format to write", writing, fix)
         with open_file(source) as recording:
             WRITERS[writing].write(recording, target, overwrite=overwrite)
         return reading, writing
@@ -125,6 +118,23 @@ def convert(
         seed=design.seed,
         overwrite=overwrite,
     )
+    return reading, writing
+
+
+def _formats(source: Path, source_format: str | None, target_format: str | None) -> tuple[str, str]:
+    """Return the formats of source and target.
+
+    Raises:
+        ContractError: One of them isn't known, or neither or both are the contract's.
+    """
+    reading = source_format or detect(source)
+    writing = target_format or (lfads_torch.NAME if reading == CONTRACT else CONTRACT)
+    if (reading == CONTRACT) == (writing == CONTRACT) or not {reading, writing} <= {CONTRACT, *READERS}:
+        fix = f"from {', '.join(READERS)} to {CONTRACT}, or from {CONTRACT} to {', '.join(WRITERS)}"
+        raise ContractError("CTD701", source.name, "formats that convert", f"{reading} to {writing}", fix)
+    if reading == CONTRACT and writing not in WRITERS:
+        fix = f"one of {', '.join(WRITERS)}"
+        raise ContractError("CTD701", source.name, "a format to write", writing, fix)
     return reading, writing
 
 

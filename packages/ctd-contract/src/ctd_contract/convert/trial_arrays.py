@@ -73,20 +73,12 @@ def to_trials(
         first_channel=first_channel,
     )
     if "data" not in found:
-        raise ContractError(
-            "CTD702",
-            where,
-            f"trials under one of {', '.join(DATA)}, axes (trial, time, neuron)",
-            ", ".join(sorted(variables)) or "nothing",
-            "save the counts as spikes, or say which variable holds them with --map spikes=VARIABLE",
-        )
+        raise _without_data(where, variables)
     sizes: dict[str, int] = {}
     data, lengths = _padded(f"{where}:{called['data']}", found.pop("data"))
     data = same_leading_axes(where, called["data"], _with_channel(data), SIGNALS["spikes"].axes, sizes)
     free = _free_columns(found, where, sizes)
-    labels = {name: _codes(found.pop(name)) for name in ("condition", "region") if name in found}
-    vectors = {name: np.ravel(np.asarray(found.pop(name))) for name in VECTORS if name in found}
-    vectors |= {name: codes for name, (codes, _) in labels.items()}
+    vectors, given = _vectors(found)
     if lengths is not None and (lengths < sizes["time"]).any():
         vectors.setdefault("length", lengths)
     width, start = _bin_width(found, vectors.pop("time", None), bin_width_s, where, sizes)
@@ -99,11 +91,29 @@ def to_trials(
         (trials.truth if folder == "truth" else trials.signals)[leaf] = values
     columns, names = _tables(found, vectors, where, sizes)
     trials.columns = columns | free
-    trials.names = names | {axis: given for axis, (_, given) in labels.items() if given}
+    trials.names = names | given
     if found:
         listed = ", ".join(sorted(found))
         warnings.warn(f"{where}: no place in a recording, left out: {listed}", ContractWarning, stacklevel=2)
     return trials
+
+
+def _without_data(where: str, variables: Mapping[str, Value]) -> ContractError:
+    return ContractError(
+        "CTD702",
+        where,
+        f"trials under one of {', '.join(DATA)}, axes (trial, time, neuron)",
+        ", ".join(sorted(variables)) or "nothing",
+        "save the counts as spikes, or say which variable holds them with --map spikes=VARIABLE",
+    )
+
+
+def _vectors(found: dict) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+    """Take out what has one entry for each trial, bin or neuron; codes of labels, and what they stand for."""
+    labels = {name: _codes(found.pop(name)) for name in ("condition", "region") if name in found}
+    vectors = {name: np.ravel(np.asarray(found.pop(name))) for name in VECTORS if name in found}
+    vectors |= {name: codes for name, (codes, _) in labels.items()}
+    return vectors, {axis: names for axis, (_, names) in labels.items() if names}
 
 
 def _is_per_trial(name: str) -> bool:
