@@ -72,7 +72,7 @@ class PsthR2(Metric):
         self._conditions.append(_conditions(block))
 
     def estimates(self, bootstrap: Bootstrap) -> Estimates:
-        """R², the averages of the counts held fixed in the bootstrap, whose mean is moved to the value."""
+        """R², the averages of the counts held fixed in the bootstrap, whose median is moved to the value."""
         conditions = np.concatenate(self._conditions)
         if not (conditions >= 0).any():
             return [(PSTH, Undefined("no scored trial has a condition"))]
@@ -88,7 +88,7 @@ class PsthR2(Metric):
         def centred(weights: Floats) -> Floats:
             # Averages of resamples have about twice the noise of those of the trials, which costs them R².
             values = r2(weights)
-            return values + value - np.nanmean(values)
+            return values + value - np.nanmedian(values)
 
         return [(PSTH, bootstrap.estimate(centred, len(conditions)))]
 
