@@ -280,12 +280,12 @@ def test_ramps_rise_by_epoch_and_scale_their_terms_alone():
     assert ramp.end == 6
     config = config_of(l2=L2Config(generator=1.0, controller=0.5, encoders=0.1))
     config.kl.ramp = ramp
-    assert config.ramped_epochs == 21
+    assert config.ramped_epochs == 11
     model, batch = model_of(config, shape_of()), batch_of(np.random.default_rng(0), shape_of())
     first, last = (model.losses(batch, draw, n_time=BINS, epoch=epoch) for epoch in (2, 30))
     torch.testing.assert_close(first["reconstruction"], last["reconstruction"])
     torch.testing.assert_close(first["kl_controls"], 0.25 * last["kl_controls"])
-    torch.testing.assert_close(first["l2"], last["l2"] * 3 / 21)
+    torch.testing.assert_close(first["l2"], last["l2"] * 3 / 11)
 
 
 def test_the_penalty_is_the_mean_of_half_the_squares():

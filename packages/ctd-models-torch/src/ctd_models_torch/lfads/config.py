@@ -142,7 +142,7 @@ class RampConfig:
     """
 
     start: int = 0
-    increase: int = 20
+    increase: int = 10
 
     def __post_init__(self) -> None:
         require(self.start >= 0, "ramp.start is at least 0", self.start)
@@ -293,6 +293,7 @@ class LFADSConfig(ModelConfig):
 
 @dataclass
 class LFADSFitConfig(FitConfig):
-    """For `LFADSConfig`."""
+    """For `LFADSConfig`, whose gradients are now and then large: unclipped, training falls back."""
 
     learning_rate: float = 1e-2
+    gradient_clip: float | None = 0.1

@@ -35,6 +35,10 @@ class LateUnit(ABC):
         self.kernel, self.size, self.late = kernel, kernel.size, late.shape[1]
         self.row = 5 * self.size + self.late
         self.weight_late = kernel.scale[:, None] * late
+        self.has_early = len(kernel.weight_driven) > 1
+        if not self.has_early:
+            self.constant = late.new_zeros(1, 4 * self.size)
+            kernel.drive(self.constant, late.new_ones(1, 1))
 
     @classmethod
     def make(
@@ -61,7 +65,11 @@ class LateUnit(ABC):
 
     def drive(self, rows: Tensor, driven: Tensor) -> None:
         """Set the gates of a chunk from the early inputs with a column of ones behind them."""
-        self.kernel.drive(self.gates(rows).flatten(0, 1), driven.flatten(0, 1))
+        gates = self.gates(rows).flatten(0, 1)
+        if self.has_early:
+            self.kernel.drive(gates, driven.flatten(0, 1))
+        else:
+            gates.copy_(self.constant)
 
     @abstractmethod
     def forward(self, rows: Tensor, first: bool) -> Iterator[None]:
