@@ -49,7 +49,7 @@ def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], device: torch.d
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     before = torch.get_num_threads()
-    pool = ThreadPoolExecutor(threads, "sequence", initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(threads, "sequence", initializer=_compute_alone)
     # Start all of them now: the number holds for the thread that sets it, but is also what later threads of
     # the program begin with, so it is set back once.
     for future in [pool.submit(_wait) for _ in range(threads)]:
@@ -61,6 +61,12 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 # Threads do not survive a fork: the child starts its own.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def _compute_alone() -> None:
+    # torch gives a thread the program's number when it first asks, which would overrule one set before.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
 
 
 def _wait() -> None:

@@ -9,11 +9,15 @@ import threading
 import torch
 from torch import Tensor
 
-# Buffers kept for the next step at most. Three sequences that share a step are about the most there are.
-_KEPT = 6
-
 _free: list[Tensor] = []
 _lock = threading.Lock()
+
+
+class _Bytes:
+    """How much is in use, and the most that ever was: no more than that is kept for the next step."""
+
+    used = 0
+    peak = 0
 
 
 class Workspace:
@@ -38,8 +42,10 @@ class Workspace:
         if buffer is None or buffer.device.type != "cpu":
             return
         with _lock:
+            _Bytes.used -= buffer.nbytes
             _free.append(buffer)
-            del _free[:-_KEPT]
+            while sum(one.nbytes for one in _free) > _Bytes.peak:
+                del _free[0]
 
 
 def _take(numbers: int, like: Tensor) -> Tensor:
@@ -52,6 +58,10 @@ def _take(numbers: int, like: Tensor) -> Tensor:
             and buffer.device == like.device
             and numbers <= buffer.numel() <= 2 * numbers
         ]
-        if fitting:
-            return _free.pop(min(fitting)[1])
-    return torch.empty(numbers, dtype=like.dtype, device=like.device)
+        buffer = _free.pop(min(fitting)[1]) if fitting else None
+    if buffer is None:
+        buffer = torch.empty(numbers, dtype=like.dtype, device=like.device)
+    with _lock:
+        _Bytes.used += buffer.nbytes
+        _Bytes.peak = max(_Bytes.peak, _Bytes.used)
+    return buffer
