@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from ctd_contract.torch.random import generator
+from ctd_contract.torch.sequences.workspace import Workspace
+from ctd_models_torch.lfads import decoder_loop_backward, decoder_loop_block
 from ctd_models_torch.lfads.decoder_loop import DecoderParameters, GRUWeights, decode
 
 TRIALS, STATE, CONTROLLER, FACTORS, CONTROLS, EXTERNAL, ENCODED = 34, 6, 5, 3, 2, 2, 4
@@ -195,21 +197,24 @@ def test_later_bins_never_reach_earlier_ones():
         assert not torch.equal(first[:, 5:], second[:, 5:])
 
 
-def peak_bytes(n_time):
-    """Most that was allocated at one time within a forward and a backward pass."""
-    case, held, peak = Case(n_time=n_time, trials=64), 0, 0
-    with torch.profiler.profile(profile_memory=True) as profile:
-        case.gradients("fast")
-    for event in profile.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            peak = max(peak, held)
-    return peak
+def test_memory_grows_with_bins_and_not_faster(monkeypatch):
+    """What is kept from forward to backward is linear in the bins, and backward adds one chunk's worth."""
+    asked = {}
 
+    def record(part):
+        def workspace(numbers, like):
+            asked.setdefault(part.__name__, []).append(numbers)
+            return Workspace(numbers, like)
 
-def test_memory_grows_with_bins_and_not_faster():
-    short, middle, long = (peak_bytes(n_time) for n_time in (80, 160, 320))
-    assert 0 < long - middle <= 2.1 * (middle - short)
+        monkeypatch.setattr(part, "Workspace", workspace)
+
+    record(decoder_loop_block)
+    record(decoder_loop_backward)
+    for n_time in (40, 80, 160):
+        Case(n_time=n_time).gradients("fast")
+    short, middle, long = asked[decoder_loop_block.__name__]
+    assert long - middle == 2 * (middle - short)
+    assert len(set(asked[decoder_loop_backward.__name__])) == 1
 
 
 WRONG = {
