@@ -248,9 +248,10 @@ class RNNFitConfig(FitConfig):
 
 @dataclass
 class GRUFitConfig(FitConfig):
-    """For `GRUConfig`."""
+    """For `GRUConfig`, whose states stay linear in the true ones by the decay of the weights."""
 
     learning_rate: float = 1e-2
+    weight_decay: float = 2e-5
 
 
 @dataclass
