@@ -1,6 +1,6 @@
 """Runs blocks of trials side by side, each in a thread that computes alone.
 
-The products of one bin are too small to be shared out among cores, and a block of about a hundred trials
+The products of one bin are too small to be shared out among cores, and a block of one or two hundred trials
 keeps its state and gates in a core's own cache. torch frees the interpreter's lock inside every operation.
 """
 
@@ -14,18 +14,24 @@ from typing import TypeVar
 
 import torch
 
-_LARGEST = 128
+_LARGEST = 256
 _SMALLEST = 16
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-def split_trials(trials: int, device: torch.device) -> list[slice]:
-    """Split trials into blocks of nearly equal size, as many for every thread where they are enough."""
+def split_trials(trials: int, device: torch.device, *, beside: int = 1) -> list[slice]:
+    """Split trials into blocks of nearly equal size, as many for every thread where they are enough.
+
+    Args:
+        trials: Number of trials.
+        device: Where they are; only a CPU's are split.
+        beside: Recurrences over these trials that run side by side and so share the threads.
+    """
     if device.type != "cpu":
         return [slice(0, trials)]
-    threads = torch.get_num_threads()
+    threads = -(-torch.get_num_threads() // beside)
     count = threads * max(1, -(-trials // (_LARGEST * threads)))
     count = max(1, min(count, trials // _SMALLEST))
     edges = [trials * index // count for index in range(count + 1)]

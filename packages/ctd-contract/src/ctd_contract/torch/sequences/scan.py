@@ -71,7 +71,7 @@ class _Scan(torch.autograd.Function):
         """Run all blocks; keep what backward needs only if there will be one."""
         keep = any(ctx.needs_input_grad)
         outputs = [_output(one) for one in recurrences]
-        blocks = [_blocks(one) for one in recurrences]
+        blocks = [_blocks(one, len(recurrences)) for one in recurrences]
         jobs = [(block, output) for row, output in zip(blocks, outputs, strict=True) for block in row]
         run_jobs(lambda job: job[0].forward(job[1], keep), jobs, outputs[0].device)
         if keep:
@@ -130,9 +130,10 @@ def _output(one: Recurrence) -> Tensor:
     return one.initial.new_empty((trials, one.bins, size) if one.all_states else (trials, size))
 
 
-def _blocks(one: Recurrence) -> list["_Block"]:
+def _blocks(one: Recurrence, beside: int) -> list["_Block"]:
     kernel = one.make(*one.parameters)
-    return [_Block(one, kernel, rows) for rows in split_trials(len(one.initial), one.initial.device)]
+    rows = split_trials(len(one.initial), one.initial.device, beside=beside)
+    return [_Block(one, kernel, block) for block in rows]
 
 
 class _Block:
