@@ -97,13 +97,13 @@ class LFADS(nn.Module):
         normal = partial(torch.randn, generator=stream, dtype=dtype)
         rates = torch.full((size.trials, bins, size.neurons[1]), 0.2, dtype=dtype)
         self.spikes = torch.poisson(rates, generator=stream)
-        self.coordinated = mask(COORDINATED, seen, size.neurons[0])
-        self.seen = self.spikes[:, :seen, : size.neurons[0]] * self.coordinated
+        coordinated = mask(COORDINATED, seen, size.neurons[0])
+        self.seen = self.spikes[:, :seen, : size.neurons[0]] * coordinated
         self.seen = self.seen * mask(DROPOUT, seen, size.neurons[0])
-        # What was seen gives no gradient of the reconstruction; all that was never there does.
-        self.learnt = functional.pad(
-            self.coordinated == 0.0, (0, size.neurons[1] - size.neurons[0], 0, bins - seen), value=True
-        )
+        # What was shown is not scored, what was hidden all the more, and what is never seen as it is.
+        hidden = (coordinated == 0.0).to(dtype) / COORDINATED
+        held_out, later = size.neurons[1] - size.neurons[0], bins - seen
+        self.weight = functional.pad(hidden, (0, held_out, 0, later), value=1.0)
         self.mask_initial = mask(DROPOUT, 2 * size.initial_encoder)
         self.mask_controller = mask(DROPOUT, bins, 2 * size.control_encoder + size.factors)
         self.mask_factors = mask(DROPOUT, bins + 1, size.generator)
@@ -132,11 +132,10 @@ class LFADS(nn.Module):
         )
         decoded = side.decode(initial, torch.cat(lagged, dim=2))
         each = functional.poisson_nll_loss(self.readout(decoded.factors), self.spikes, reduction="none")
-        each = torch.where(self.learnt, each, each.detach())
         divergence = 0.5 * (variance + mean.square() - variance.log() - 1.0).sum(1).mean()
         mean, log_variance = decoded.control_mean, decoded.control_log_variance
         of_controls = 0.5 * (log_variance.exp() + mean.square() - log_variance - 1.0).sum((1, 2)).mean()
-        return each.mean() + 1e-4 * (divergence + of_controls)
+        return (each * self.weight).mean() + 1e-4 * (divergence + of_controls)
 
 
 @dataclass
