@@ -1,7 +1,7 @@
 """A training step of the noisy GRU of 128 units on 256 trials of 500 bins: sequence function against cells.
 
-The plain side calls torch's GRUCell for every bin and adds the noise. Both sides get the same noise, drawn
-before, and share the readout and the squared error. Loss and all gradients are first compared in float64.
+The plain side calls torch's GRUCell and the readout for every bin and adds the noise. Both sides get the same
+noise, drawn before, and share the squared error. Loss and all gradients are first compared in float64.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ class Network(nn.Module):
         self.noise *= NOISE_STD
 
     def plain(self) -> Tensor:
-        state, states = self.initial.expand(len(self.inputs), -1), []
+        state, outputs = self.initial.expand(len(self.inputs), -1), []
         for k in range(self.inputs.shape[1]):
             state = self.cell(self.inputs[:, k], state) + self.noise[:, k]
-            states.append(state)
-        return torch.stack(states, dim=1)
+            outputs.append(self.readout(state))
+        return torch.stack(outputs, dim=1)
 
     def fast(self) -> Tensor:
         cell, initial = self.cell, self.initial.expand(len(self.inputs), -1)
         weights = cell.weight_ih, cell.weight_hh, cell.bias_ih, cell.bias_hh
-        return gru(self.inputs, initial, *weights, noise=self.noise)
+        return self.readout(gru(self.inputs, initial, *weights, noise=self.noise))
 
-    def step(self, states) -> dict[str, Tensor]:
+    def step(self, outputs) -> dict[str, Tensor]:
         self.zero_grad()
-        loss = (self.readout(states()) - self.targets).square().mean()
+        loss = (outputs() - self.targets).square().mean()
         loss.backward()
         return {"loss": loss.detach(), **{name: p.grad.clone() for name, p in self.named_parameters()}}
 
