@@ -43,7 +43,7 @@ TASK = (
 # Few trials: small batches for more steps, and an encoder that reads only where the initial state shows.
 OURS = (
     GRUConfig(encoder=EncoderConfig(window=30)),
-    GRUFitConfig(max_epochs=45, batch_size=16, tensorboard=False, accelerator="cpu"),
+    GRUFitConfig(max_epochs=70, batch_size=16, tensorboard=False, accelerator="cpu"),
 )
 PUBLISHED = (
     GRUConfig(128, EncoderConfig(100, standardize=False), dropout=0.05, coordinated_dropout=0.0, memory=0.0),
