@@ -142,6 +142,21 @@ def test_a_finished_run_is_left_alone(capsys):
     assert len(SEEN) == 2
 
 
+def test_a_finished_run_is_kept_until_the_one_that_overwrites_it_has_finished(tmp_path):
+    result, previous = tmp_path / "o" / COMMAND.result, tmp_path / "o" / ".previous"
+    assert COMMAND.invoke(["count=1", "out=o"]) == 0
+    assert COMMAND.invoke(["count=2", "out=o", "overwrite=true", "failure=input"]) == 2
+    assert result.read_text() == "1"
+    assert not previous.exists()
+    for _ in range(2):
+        assert COMMAND.invoke(["count=2", "out=o", "overwrite=true", "failure=broken"]) == 1
+        assert not result.exists()
+        assert (previous / COMMAND.result).read_text() == "1"
+    assert COMMAND.invoke(["count=2", "out=o", "overwrite=true"]) == 0
+    assert result.read_text() == "2"
+    assert not previous.exists()
+
+
 def test_an_interrupted_run_needs_resume_or_overwrite(tmp_path, capsys):
     run = tmp_path / "o"
     assert COMMAND.invoke(["count=1", "out=o", "failure=broken"]) == 1

@@ -16,7 +16,7 @@ class CommandConfig:
         out: The run's folder; by default ``outputs/<command>/<hash of the configuration>``.
         seed: The run's seed, split into named streams.
         resume: Continue an interrupted run from its last checkpoint.
-        overwrite: Discard what an earlier run left in the folder.
+        overwrite: Replace what an earlier run left in the folder, once this one has finished.
         threads: CPU threads; part of a run's identity, since sums depend on it.
         debug: Show the traceback of an error.
     """

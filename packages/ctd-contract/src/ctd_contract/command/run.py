@@ -16,6 +16,8 @@ from ctd_contract.command.errors import UserError
 
 MARKER = "run.json"
 LOCK = ".lock"
+# Where a finished run waits until the one that overwrites it has finished as well.
+PREVIOUS = ".previous"
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def claim(run: Run, *, overwrite: bool) -> Iterator[bool]:
     with _locked(run.folder / LOCK, run.folder):
         owner = json.loads(run.marker.read_text())["id"] if run.marker.exists() else None
         if overwrite and owner is not None:
-            _empty(run.folder)
+            _set_aside(run)
             owner = None
         if owner == run.id and run.result.exists():
             yield False
@@ -75,6 +77,7 @@ def claim(run: Run, *, overwrite: bool) -> Iterator[bool]:
         except BaseException:
             _leave_no_empty_run(run.folder)
             raise
+        shutil.rmtree(run.folder / PREVIOUS, ignore_errors=True)
 
 
 def make_folder(folder: Path) -> None:
@@ -91,8 +94,29 @@ def make_folder(folder: Path) -> None:
 
 def _leave_no_empty_run(folder: Path) -> None:
     """Forget a run that failed before it wrote anything, so that a corrected one may take its folder."""
-    if {path.name for path in folder.iterdir()} <= {MARKER, LOCK, "config.yaml"}:
+    if {path.name for path in folder.iterdir()} <= {MARKER, LOCK, PREVIOUS, "config.yaml"}:
         _empty(folder)
+        _move(folder / PREVIOUS, folder)
+
+
+def _set_aside(run: Run) -> None:
+    """Make room in the folder: an unfinished run is discarded, a finished one kept until this one is."""
+    if run.result.exists():
+        shutil.rmtree(run.folder / PREVIOUS, ignore_errors=True)
+        _move(run.folder, run.folder / PREVIOUS)
+    _empty(run.folder)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move what a run left from one folder to another; the marker last, without which it is no run."""
+    if not source.is_dir():
+        return
+    target.mkdir(exist_ok=True)
+    for path in sorted(source.iterdir(), key=lambda path: path.name == MARKER):
+        if path.name not in (LOCK, PREVIOUS):
+            path.replace(target / path.name)
+    if source.name == PREVIOUS:
+        source.rmdir()
 
 
 def _check_owner(run: Run, owner: str | None, *, overwrite: bool) -> None:
@@ -116,7 +140,8 @@ def _check_owner(run: Run, owner: str | None, *, overwrite: bool) -> None:
 def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            if path.name != PREVIOUS:
+                shutil.rmtree(path)
         elif path.name != LOCK:
             path.unlink()
 
