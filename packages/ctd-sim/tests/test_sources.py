@@ -89,7 +89,7 @@ def test_fractions_that_do_not_add_up_are_refused(task, fractions):
 def test_other_kinds_of_file_are_refused(task, tmp_path):
     with cc.open(task) as file:
         simulate(task_source(file), tmp_path / "r.h5", ObservationConfig(held_in=2), seed=0, producer="tests")
-    with cc.open(tmp_path / "r.h5") as file, pytest.raises(ValueError, match="recording file"):
+    with cc.open(tmp_path / "r.h5") as file, pytest.raises(ValueError, match="has the kind recording"):
         task_source(file)
 
 
