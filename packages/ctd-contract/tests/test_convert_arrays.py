@@ -1,5 +1,6 @@
 """`.npz` and `.mat` files of trial arrays."""
 
+import gc
 import sys
 
 import h5py
@@ -164,6 +165,14 @@ def test_pickles_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", spikes=cells(RAGGED))
     with pytest.raises(cc.ContractError, match="pad trials of unequal length"):
         convert(tmp_path / "a.npz", tmp_path / "b.h5", bin_width_s=0.01)
+
+
+def test_a_truncated_archive_is_refused_and_closed(tmp_path):
+    whole = savez(tmp_path / "a.npz", spikes=SPIKES).read_bytes()
+    (tmp_path / "a.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(cc.ContractError, match="an archive of plain arrays"):
+        convert(tmp_path / "a.npz", tmp_path / "b.h5", bin_width_s=0.01)
+    gc.collect()  # what is open still would warn here, and a warning is an error
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".mat", ".h5", ".csv"])

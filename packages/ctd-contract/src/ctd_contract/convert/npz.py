@@ -31,7 +31,8 @@ def read(path: Path, *, bin_width_s: float | None, design: Design, selection: Se
         ContractError: The file can't be read without executing it, or its arrays don't fit.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # NumPy leaves a file open that it opened itself and that turns out to be no archive.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         fix = "save plain arrays; pad trials of unequal length and add their lengths as `length`"
