@@ -16,7 +16,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results.json"
-# Modules that are no benchmark, and one that takes a quarter of an hour and is only run by name.
+# Modules that are no benchmark, and one that takes minutes and is only run by name.
 HELPERS = ("run", "timing", "lfads_step")
 BY_NAME = ("time_to_score",)
 REQUIRED = ("name", "ratio", "fast_s", "slow_s")
