@@ -20,6 +20,13 @@ RESULTS = FOLDER / "results.json"
 HELPERS = ("run", "timing", "lfads_step")
 BY_NAME = ("time_to_score",)
 REQUIRED = ("name", "ratio", "fast_s", "slow_s")
+# glibc keeps what is freed: otherwise it is luck, process by process, whether each large buffer of the plain
+# side costs page faults, which make it half as slow again.
+ALLOCATION = {
+    "MALLOC_MMAP_THRESHOLD_": "2000000000",
+    "MALLOC_TRIM_THRESHOLD_": "2000000000",
+    "MALLOC_TOP_PAD_": "268435456",
+}
 
 
 def names(asked: list[str]) -> list[str]:
@@ -43,7 +50,8 @@ def processor() -> str:
 def measure(name: str) -> dict:
     """Run one benchmark and read the JSON in the last line that it prints."""
     command = [sys.executable, str(FOLDER / f"{name}.py")]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    environment = os.environ | ALLOCATION
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=environment)
     if done.returncode:
         raise RuntimeError(f"{name} ended with code {done.returncode}")
     result = json.loads(done.stdout.splitlines()[-1])
