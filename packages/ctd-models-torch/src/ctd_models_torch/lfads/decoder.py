@@ -109,6 +109,7 @@ class LFADSDecoder(nn.Module):
         noise: Tensor | None,
         masks: Masks,
         n_time: int,
+        controller_state: Tensor | None = None,
     ) -> Decoded:
         """Run all bins.
 
@@ -119,6 +120,7 @@ class LFADSDecoder(nn.Module):
             noise: (trial, time, control), standard normal; None passes the means on.
             masks: Of dropout.
             n_time: Bins.
+            controller_state: (trial, controller), before the first bin; None for the learned one.
         """
         if self.controller is None:
             states = self.generator(external, initial, n_time)
@@ -126,7 +128,9 @@ class LFADSDecoder(nn.Module):
             return Decoded(states, functional.linear(shown, self.factor_weight))
         if encoded is None:
             raise ValueError("a controller needs what its encoder read, got None")
-        start = self.controller.initial.expand(len(initial), -1)
+        start = controller_state
+        if start is None:
+            start = self.controller.initial.expand(len(initial), -1)
         if not isinstance(self.generator, GRUGenerator):
             return self._bin_by_bin(self.controller, initial, start, encoded, external, noise, masks)
         weight, bias = self.controller.head.bounded()

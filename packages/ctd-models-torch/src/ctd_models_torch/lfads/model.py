@@ -18,7 +18,7 @@ from ctd_models_torch.decoders.base import array
 from ctd_models_torch.lfads.augmentation import augment
 from ctd_models_torch.lfads.config import LFADSConfig
 from ctd_models_torch.lfads.controller_inputs import controller_inputs
-from ctd_models_torch.lfads.decoder import LFADSDecoder
+from ctd_models_torch.lfads.decoder import LFADSDecoder, Masks
 from ctd_models_torch.lfads.decoder_loop import Decoded
 from ctd_models_torch.lfads.encoders import Encoder
 from ctd_models_torch.lfads.initial_weights import normal
@@ -33,6 +33,21 @@ from ctd_models_torch.standardization import Standardization
 
 # Least variance of the initial condition's posterior.
 VARIANCE_FLOOR = 1e-4
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What the encoders made of a batch.
+
+    Attributes:
+        initial: Posterior of the initial condition's code.
+        encoded: (trial, time, encoded), what the controller is given, or None.
+        external: (trial, time, input), known inputs as the generator gets them, or None.
+    """
+
+    initial: Normal
+    encoded: Tensor | None
+    external: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -186,26 +201,49 @@ class LFADS(LatentModel):
         """Encode and decode; samples and dropout where there is something to draw from."""
         rate = self.config.dropout
         stream = draw("dropout") if draw is not None and rate > 0 else None
+        encoding = self.encode(seen, batch, n_time, stream)
+        sampled = draw is not None and self.initial_prior.samples
+        initial = encoding.initial
+        code = initial.sample(draw("initial condition")) if sampled and draw is not None else initial.mean
+        masks = self.decoder.masks(len(seen), n_time, rate, stream)
+        return self.decode(encoding, code, self._noise(code, n_time, draw), masks, n_time)
+
+    def encode(self, seen: Tensor, batch: Batch, n_time: int, stream: torch.Generator | None) -> Encoding:
+        """Run the encoders.
+
+        Args:
+            seen: (trial, seen bin, seen neuron).
+            batch: The rest of these trials.
+            n_time: Bins that will be decoded.
+            stream: Of dropout; None for none.
+        """
+        rate = self.config.dropout
         seen = dropout(seen, rate, stream)
         lengths = self.view.seen_lengths(batch.lengths)
         first = self._segment
         read = self.encoder.last(seen[:, :first], lengths.clamp(1, first))
         initial = self.head(dropout(read, rate, stream), floor=VARIANCE_FLOOR)
-        sampled = draw is not None and self.initial_prior.samples
-        code = initial.sample(draw("initial condition")) if sampled and draw is not None else initial.mean
-        state = nn.functional.linear(code, self.initial_weight, self.initial_bias)
         external = None if batch.inputs is None else dropout(batch.inputs[:, :n_time], rate, stream)
-        decoded = self.decoder(
-            state,
-            self._encoded(seen, batch, lengths, n_time),
-            external,
-            self._noise(state, n_time, draw),
-            self.decoder.masks(len(seen), n_time, rate, stream),
-            n_time,
-        )
+        return Encoding(initial, self._encoded(seen, batch, lengths, n_time), external)
+
+    def decode(
+        self, encoding: Encoding, code: Tensor, noise: Tensor | None, masks: Masks, n_time: int
+    ) -> Pass:
+        """Run the decoder.
+
+        Args:
+            encoding: What the encoders made of the trials.
+            code: (trial, code), of the initial condition.
+            noise: (trial, time, control), standard normal; None passes the means on.
+            masks: Of dropout.
+            n_time: Bins.
+        """
+        state = nn.functional.linear(code, self.initial_weight, self.initial_bias)
+        external = encoding.external
+        decoded = self.decoder(state, encoding.encoded, external, noise, masks, n_time)
         given = [part for part in (decoded.controls, external) if part is not None]
         drive = torch.cat(given, dim=2) if given else None
-        return Pass(initial, code, state, decoded, self.readout(decoded.factors), drive)
+        return Pass(encoding.initial, code, state, decoded, self.readout(decoded.factors), drive)
 
     @property
     def _segment(self) -> int:
