@@ -145,7 +145,7 @@ class _Content:
             return self._within(entry, block, "CTD307", -1, limit)
         if name in ("held_out", "forward") and table in ("neurons", "times"):
             return self._within(entry, block, "CTD308", 0, 1)
-        if name == "region" and table in ("neurons", "states", "factors"):
+        if name == "region" and table in ("neurons", "states", "factors", "controls"):
             return self._region(entry, block)
         # A metric may be undefined, and a free column may have no value for a trial.
         return True

@@ -233,6 +233,7 @@ COLUMNS: dict[tuple[str, str], ColumnSpec] = {
         ColumnSpec("neurons", "region", ("<i4",), "index into regions/name"),
         ColumnSpec("states", "region", ("<i4",), "index into regions/name; each region is one slice"),
         ColumnSpec("factors", "region", ("<i4",), "index into regions/name"),
+        ColumnSpec("controls", "region", ("<i4",), "index into regions/name"),
         ColumnSpec("messages", "from", ("<i4",), "region that sends"),
         ColumnSpec("messages", "to", ("<i4",), "region that receives"),
         *(ColumnSpec("metrics", name, (TEXT,), "") for name in ("dataset", "model", "split")),

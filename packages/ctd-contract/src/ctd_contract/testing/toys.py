@@ -131,6 +131,7 @@ def make_recording(
     n_states: int = 4,
     n_inputs: int = 2,
     n_forward: int = 0,
+    n_regions: int = 0,
     seed: int = 0,
     system: str = "affine",
     mean_rate_hz: float = 20.0,
@@ -154,6 +155,7 @@ def make_recording(
         n_inputs: Number of input channels.
         n_held_out: How many neurons, the last ones, are held out.
         n_forward: How many bins, the last ones, are to be predicted.
+        n_regions: Regions that the neurons lie in, called A, B, ...; 0 for none.
         seed: Seed of everything in it.
         system: ``affine`` or ``gru``.
         mean_rate_hz: Mean rate of each neuron in spikes/s.
@@ -175,6 +177,10 @@ def make_recording(
     with toy.create(path, "recording", trial=np.arange(n_trials) + 100, **header) as file:
         toy.write_trials(file)
         file.column("neurons", "held_out", np.arange(n_neurons) >= n_neurons - n_held_out)
+        if n_regions:
+            file.axis("region", np.arange(n_regions))
+            file.names("region", [chr(ord("A") + index) for index in range(n_regions)])
+            file.column("neurons", "region", np.arange(n_neurons) * n_regions // n_neurons)
         if n_forward:
             file.column("times", "forward", np.arange(n_time) >= n_time - n_forward)
         _write_observed(file, toy, rates, None if continuous else bin_width_s, behavior)
