@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+import ctd_contract as cc
 from ctd_models_torch.batch import View
 from ctd_models_torch.recording import Recording
 
@@ -23,6 +24,8 @@ class Shape:
         inputs: Known inputs: their signal, or None.
         input_size: Channels of it.
         bin_width_s: Width of a bin, s.
+        regions: Region of each neuron, an index into `region_names`; None where the recording has none.
+        region_names: Names of the regions.
     """
 
     signal: str
@@ -32,11 +35,14 @@ class Shape:
     inputs: str | None
     input_size: int
     bin_width_s: float
+    regions: list[int] | None = None
+    region_names: list[str] | None = None
 
     @classmethod
     def of(cls, recording: Recording, window: int | None) -> Shape:
         """Take it from a recording."""
         file = recording.file
+        regions = file.tables.get("neurons", {}).get("region")
         return cls(
             signal=recording.signal,
             neurons=file.axis("neuron").tolist(),
@@ -45,6 +51,8 @@ class Shape:
             inputs=recording.input_signal,
             input_size=recording.input_size,
             bin_width_s=file.bin_width_s,
+            regions=None if regions is None else regions.tolist(),
+            region_names=None if regions is None else _names(file),
         )
 
     @property
@@ -52,3 +60,7 @@ class Shape:
         """What encoders see."""
         neurons = np.flatnonzero(~np.asarray(self.held_out))
         return View(torch.tensor(self.seen_bins), torch.from_numpy(neurons))
+
+
+def _names(file: cc.ContractFile) -> list[str]:
+    return file.names("region") or [str(region) for region in file.axis("region").tolist()]
