@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -20,12 +21,15 @@ from ctd_models_torch.recording import Recording
 BATCH_SIZE = 128
 PACKAGE = "ctd-models-torch"
 PREDICTION = {"spikes": "rates", "activity": "activity_prediction"}
+# Makes named signals, (trial, time, ...) or (trial, ...), of a batch.
+Signals = Callable[[Batch], Mapping[str, Tensor]]
 
 
 def infer(
     model: LatentModel,
     recording: Recording,
     *,
+    by: Signals | None = None,
     scratch: Path | None = None,
     device: torch.device | str = "cpu",
 ) -> dict[str, np.ndarray]:
@@ -34,6 +38,7 @@ def infer(
     Args:
         model: A fitted model.
         recording: What it was fitted to, or another one of its shape.
+        by: What makes named signals of a batch; by default what the model infers, see `signals_of`.
         scratch: Folder for files that hold the results in memory's place; None keeps them in memory.
         device: Where to compute.
 
@@ -49,7 +54,8 @@ def infer(
     with torch.no_grad():
         for rows in np.array_split(np.arange(count), -(-count // BATCH_SIZE)):
             batch = Batch.of(recording.read(rows, device))
-            for name, values in _signals(model, recording, batch, model.infer(batch)).items():
+            found_here = signals_of(model, recording, model.infer(batch)) if by is None else by(batch)
+            for name, values in _unpadded(found_here, batch).items():
                 if name not in found:
                     path = None if scratch is None else scratch / name
                     found[name] = _empty((count, *values.shape[1:]), path)
@@ -58,20 +64,24 @@ def infer(
     return found
 
 
-def _signals(model: LatentModel, recording: Recording, batch: Batch, inferred: Inferred) -> dict[str, Tensor]:
+def signals_of(model: LatentModel, recording: Recording, inferred: Inferred) -> dict[str, Tensor]:
+    """What a model infers from a batch under the contract's names, (trial, time, ...) or (trial, ...)."""
     expected = model.observation.expected(inferred.prediction)
     if recording.signal == "spikes":
         expected = expected / recording.file.bin_width_s
-    signals = {PREDICTION[recording.signal]: expected, "states": inferred.states, **inferred.signals}
-    if batch.inputs is not None:
-        signals["inputs"] = batch.inputs
+    own = {"states": inferred.states, "initial_state": inferred.initial_state}
+    return {PREDICTION[recording.signal]: expected, **own, **inferred.signals}
+
+
+def _unpadded(signals: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+    """With zeros in the padding, and with the known inputs."""
+    known = {} if batch.inputs is None else {"inputs": batch.inputs}
     bins = torch.arange(batch.n_time, device=batch.data.device)
     kept = (bins < batch.lengths[:, None])[..., None]
-    padded = {
+    return {
         name: torch.where(kept, values, 0.0) if values.dim() == 3 else values
-        for name, values in signals.items()
+        for name, values in (dict(signals) | known).items()
     }
-    return {**padded, "initial_state": inferred.initial_state}
 
 
 def _empty(shape: tuple[int, ...], path: Path | None) -> np.ndarray:
@@ -83,6 +93,7 @@ def write(
     fitted: LatentModel,
     recording: Recording,
     *,
+    by: Signals | None = None,
     device: torch.device | str = "cpu",
     **provenance: Any,
 ) -> None:
@@ -92,12 +103,14 @@ def write(
         path: The inference file.
         fitted: The model.
         recording: As in `infer`.
+        by: As in `infer`.
         device: Where to compute.
         **provenance: ``model`` (its kind), ``name``, ``config``, ``seed``, ``run`` and ``overwrite``, as in
             `ctd_contract.write_inference`.
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        found = infer(fitted, recording, scratch=None if recording.in_memory else Path(folder), device=device)
+        scratch = None if recording.in_memory else Path(folder)
+        found = infer(fitted, recording, by=by, scratch=scratch, device=device)
         # Points for the probe: the first trials' own bins, not their padding.
         visited = slice(0, 64)
         shortest = int(recording.file.lengths[visited].min())

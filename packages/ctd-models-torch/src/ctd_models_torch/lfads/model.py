@@ -126,6 +126,10 @@ class LFADS(LatentModel):
     def infer(self, batch: Batch) -> Inferred:
         """See LatentModel; the means of the posteriors are passed on."""
         found = self._run(self.standardization(batch, self.view), batch, batch.n_time, None)
+        return self.inferred_of(found, batch)
+
+    def inferred_of(self, found: Pass, batch: Batch) -> Inferred:
+        """What one pass without randomness tells of a batch."""
         signals = {"factors": found.decoded.factors}
         inferred = (
             ("initial_condition", found.initial, self.initial_prior),
