@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,7 +40,9 @@ class Inferred:
 
 
 class LatentModel(nn.Module, ABC):
-    """A model of a recording.
+    """A model of a recording, or of several that share what isn't about their own neurons.
+
+    A model of several trains by `session_losses`; all else is asked of `one_session`.
 
     Attributes:
         observation: What links predictions to data, see `losses`.
@@ -63,6 +65,26 @@ class LatentModel(nn.Module, ABC):
             epoch: From 0, for terms that ramp up.
         """
 
+    def session_losses(
+        self, batches: Sequence[Batch], draw: Draw, *, n_time: int, epoch: int
+    ) -> dict[str, Tensor]:
+        """As `losses`, of a model of several recordings.
+
+        Args:
+            batches: Training trials of each recording.
+            draw: As for `losses`.
+            n_time: As for `losses`.
+            epoch: As for `losses`.
+        """
+        (batch,) = batches
+        return self.losses(batch, draw, n_time=n_time, epoch=epoch)
+
+    def one_session(self, index: int) -> LatentModel:
+        """The model of one of its recordings: it shares all weights, and infers, scores and is exported."""
+        if index != 0:
+            raise ValueError(f"a {type(self).__name__} is a model of one recording, got index {index}")
+        return self
+
     @abstractmethod
     def dynamics(self) -> Dynamics:
         """The portable vector field."""
@@ -74,6 +96,10 @@ class LatentModel(nn.Module, ABC):
     @abstractmethod
     def portable_readout(self, bin_width_s: float) -> PortableReadout:
         """The chain from states to rates in spikes/s, or to activity."""
+
+    def columns(self) -> dict[tuple[str, str], np.ndarray]:
+        """Columns of tables of what it infers: ``("states", "region")`` to its values, say; none by default."""
+        return {}
 
     def nll(self, inferred: Inferred, batch: Batch) -> Tensor:
         """Negative log-likelihood of each entry, (trial, time, neuron); 0 for what isn't scored."""

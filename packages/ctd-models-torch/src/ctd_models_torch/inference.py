@@ -124,6 +124,7 @@ def write(
             dynamics=dynamics,
             probe=fitted.probe(states, np.concatenate(drive, axis=2) if drive else None),
             readout=fitted.portable_readout(recording.file.bin_width_s),
+            columns=fitted.columns(),
             **provenance,
             **cast(dict[str, Any], found),
         )
