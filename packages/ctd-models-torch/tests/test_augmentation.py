@@ -75,10 +75,10 @@ def test_kept_back_entries_are_neither_seen_nor_trained_on(random):
         augmentation=AugmentationConfig(sample_validation=0.3),
     )
     model, batch = model_of(config, shape_of()), batch_of(random, shape_of())
-    hidden = model._kept_back(batch)
+    hidden = model.session.kept_back(batch)
     assert not hidden[..., 4:].any(), "held-out neurons are hidden anyway"
-    seen, weight = model._shown(batch, draw)
-    assert not seen[model.view.see(hidden)].any()
+    seen, weight = model.session.shown(batch, draw)
+    assert not seen[model.session.view.see(hidden)].any()
     assert not weight[hidden].any()
     torch.testing.assert_close(
         weight[..., :4][~hidden[..., :4]], torch.full(((~hidden[..., :4]).sum(),), 1 / 0.7)

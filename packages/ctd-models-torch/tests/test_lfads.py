@@ -22,6 +22,7 @@ from ctd_models_torch.lfads.config import (
     RampConfig,
 )
 from ctd_models_torch.lfads.controller_inputs import controller_inputs
+from ctd_models_torch.lfads.model import Trials
 
 BINS = 7
 NOW = RampConfig(0, 0)
@@ -41,7 +42,7 @@ def config_of(*, bins=None, lag=1, causal=False, controls=2, **settings) -> LFAD
 
 def touched(model, batch, output) -> np.ndarray:
     """Whether each bin of an output (trial, bin, ...) depends on each seen bin: bool (bin, seen bin)."""
-    seen = model.standardization(batch, model.view).requires_grad_()
+    seen = model.session.see(batch).requires_grad_()
     values = output(model, seen)
     rows = []
     for index in range(values.shape[1]):
@@ -51,16 +52,16 @@ def touched(model, batch, output) -> np.ndarray:
 
 
 def encoded(model, batch):
-    lengths = model.view.seen_lengths(batch.lengths)
-    return lambda model, seen: model._encoded(seen, batch, lengths, batch.n_time)
+    lengths = model.session.view.seen_lengths(batch.lengths)
+    return lambda model, seen: model._encoded(seen, Trials.of([batch]), lengths, batch.n_time)
 
 
 def controls(batch):
-    return lambda model, seen: model._run(seen, batch, batch.n_time, None).decoded.control_mean
+    return lambda model, seen: model._run(seen, Trials.of([batch]), batch.n_time, None).decoded.control_mean
 
 
 def initial(batch):
-    return lambda model, seen: model._run(seen, batch, batch.n_time, None).initial.mean[:, None]
+    return lambda model, seen: model._run(seen, Trials.of([batch]), batch.n_time, None).initial.mean[:, None]
 
 
 @pytest.mark.parametrize("lag", [0, 1, 2])
@@ -150,7 +151,7 @@ def test_a_padded_trial_is_the_trial_alone(random):
     padded = model.infer(batch)
     cut = {name: getattr(batch, name)[1:2, :3] for name in ("data", "scored", "inputs")}
     alone = replace(batch, **cut, lengths=batch.lengths[1:2], rows=batch.rows[1:2])
-    model.view = replace(model.view, bins=torch.arange(3))
+    model.session.view = replace(model.session.view, bins=torch.arange(3))
     found = model.infer(alone)
     torch.testing.assert_close(padded.states[1:2, :3], found.states)
     torch.testing.assert_close(padded.figures["kl_controls"][1:2], found.figures["kl_controls"])
@@ -218,7 +219,7 @@ def test_coordinated_dropout_leaves_the_expected_gradient():
             model.control_encoder.forwards.weight_input.zero_()
             model.control_encoder.backwards.weight_input.zero_()
         sum(model.losses(batch, draw, n_time=BINS, epoch=0).values()).backward()
-        gradients.append(model.readout.bias.grad)
+        gradients.append(model.session.readout.bias.grad)
     torch.testing.assert_close(gradients[0], gradients[1], rtol=0.05, atol=0.01)
 
 
@@ -235,18 +236,18 @@ def test_the_loss_of_one_bin_is_the_bound_of_its_marginal_likelihood():
     )
     model = model_of(config, shape).double()
     with torch.no_grad():
-        model.readout.weight.fill_(1.0)
+        model.session.readout.weight.fill_(1.0)
     single = batch_of(np.random.default_rng(3), shape, trials=1, bins=1)
     count = float(single.data)
     codes = torch.linspace(-4, 4, 8001, dtype=torch.float64)[:, None]
     state = torch.nn.functional.linear(codes, model.initial_weight, model.initial_bias)
     states = model.decoder.generator(None, state, 1)
-    log_rate = model.readout(torch.nn.functional.linear(states, model.decoder.factor_weight))[:, 0, 0]
+    log_rate = model.session.readout(torch.nn.functional.linear(states, model.decoder.factor_weight))[:, 0, 0]
     log_likelihood = count * log_rate - log_rate.exp()
     prior = torch.distributions.Normal(0.0, math.sqrt(0.1)).log_prob(codes[:, 0])
     log_marginal = torch.logsumexp(prior + log_likelihood, 0).item() + math.log(8 / 8000)
     double = replace(single, data=single.data.double())
-    found = model._run(model.standardization(double, model.view), double, 1, None).initial
+    found = model._run(model.session.see(double), Trials.of([double]), 1, None).initial
     posterior = torch.distributions.Normal(found.mean, found.std).log_prob(codes)[:, 0]
     bound = (posterior.exp() * (log_likelihood + prior - posterior)).sum().item() * 8 / 8000
     batch = replace(
@@ -304,7 +305,7 @@ def test_weights_start_as_published():
     assert unit.weight_input.std().item() == pytest.approx(4**-0.5, rel=0.1)
     assert model.control_encoder.forwards.weight_state.std().item() == pytest.approx(7**-0.5, rel=0.5)
     assert not model.encoder.initial.any()
-    np.testing.assert_allclose(model.readout.bias.detach().exp().numpy(), 0.7, rtol=1e-6)
+    np.testing.assert_allclose(model.session.readout.bias.detach().exp().numpy(), 0.7, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -379,8 +380,8 @@ def test_bursts_and_huge_steps_leave_every_term_finite(form, random):
 def test_the_loop_for_other_generators_agrees_with_the_fast_one(random):
     """A gated generator sent the way that a NODE goes."""
     model, batch = model_of(config_of(dropout=0.3), shape_of()), batch_of(random, shape_of())
-    decoder, lengths = model.decoder, model.view.seen_lengths(batch.lengths)
-    read = model._encoded(model.standardization(batch, model.view), batch, lengths, BINS)
+    decoder, lengths = model.decoder, model.session.view.seen_lengths(batch.lengths)
+    read = model._encoded(model.session.see(batch), Trials.of([batch]), lengths, BINS)
     state, noise = (
         torch.randn(5, 5, generator=draw("state")),
         torch.randn(5, BINS, 2, generator=draw("noise")),

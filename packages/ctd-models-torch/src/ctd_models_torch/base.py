@@ -98,7 +98,7 @@ class LatentModel(nn.Module, ABC):
         """The chain from states to rates in spikes/s, or to activity."""
 
     def columns(self) -> dict[tuple[str, str], np.ndarray]:
-        """Columns of tables of what it infers: ``("states", "region")`` to its values, say; none by default."""
+        """Columns of tables about what it infers, ``("states", "region")`` to its values say; else none."""
         return {}
 
     def nll(self, inferred: Inferred, batch: Batch) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -30,13 +30,17 @@ from ctd_models_torch.shape import Shape
 # Makes a model with fresh weights of its settings, its readout's, the recordings it is for, statistics of the
 # training trials, and the stream of the initial weights.
 Builder = Callable[[Any, ReadoutConfig, Shape, Statistics, torch.Generator], LatentModel]
+# Likewise of all recordings of a fit.
+SessionsBuilder = Callable[
+    [Any, ReadoutConfig, Sequence[Shape], Sequence[Statistics], torch.Generator], LatentModel
+]
 BUILDERS: dict[type[ModelConfig], Builder] = {
     LDSConfig: build_autoencoder,
     RNNConfig: build_autoencoder,
     GRUConfig: build_autoencoder,
     NODEConfig: build_autoencoder,
-    LFADSConfig: build_lfads,
 }
+SESSIONS_BUILDERS: dict[type[ModelConfig], SessionsBuilder] = {LFADSConfig: build_lfads}
 
 
 def register_model(
@@ -77,22 +81,42 @@ def register(
 def build_model(
     model: ModelConfig, readout: ReadoutConfig, shape: Shape, statistics: Statistics | None, *, seed: int = 0
 ) -> LatentModel:
-    """Make a model with fresh weights.
+    """Make a model of one recording with fresh weights; see `build_sessions`."""
+    return build_sessions(model, readout, [shape], None if statistics is None else [statistics], seed=seed)
+
+
+def build_sessions(
+    model: ModelConfig,
+    readout: ReadoutConfig,
+    shapes: Sequence[Shape],
+    statistics: Sequence[Statistics] | None,
+    *,
+    seed: int = 0,
+) -> LatentModel:
+    """Make a model of one or several recordings with fresh weights.
 
     Args:
         model: Settings of the model.
         readout: Settings of its readout.
-        shape: The recordings that it is for.
-        statistics: Of the training trials: where the readout's bias starts and the encoder's scale. None
-            where saved weights will replace them.
+        shapes: The recordings that it is for.
+        statistics: Of each one's training trials: where the readout's bias starts and the encoder's scale.
+            None where saved weights will replace them.
         seed: Of the run.
 
     Raises:
-        InputError: The settings contradict each other or the recording, or are of no registered kind.
+        InputError: The settings contradict each other or a recording, or are of no registered kind; or
+            there are several recordings and the model is of one.
     """
-    name_of(model)
-    known = statistics or Statistics.neutral(len(shape.neurons))
+    name, random = name_of(model), generator(seed, "initial weights")
+    known = statistics or [Statistics.neutral(len(shape.neurons)) for shape in shapes]
     try:
-        return BUILDERS[type(model)](model, readout, shape, known, generator(seed, "initial weights"))
+        if type(model) in SESSIONS_BUILDERS:
+            return SESSIONS_BUILDERS[type(model)](model, readout, shapes, known, random)
+        if len(shapes) > 1:
+            several = " or ".join(f"model={name_of(kind())}" for kind in SESSIONS_BUILDERS)
+            raise InputError(
+                f"model={name} is fitted to one recording, got {len(shapes)}: {several} takes several"
+            )
+        return BUILDERS[type(model)](model, readout, shapes[0], known[0], random)
     except ValueError as error:
         raise InputError(str(error)) from error

@@ -16,7 +16,7 @@ from ctd_models_torch.registry import MODELS, READOUTS, name_of
 from ctd_models_torch.shape import Shape
 
 FILE = "model.safetensors"
-FORMAT = 2
+FORMAT = 3
 T = TypeVar("T")
 
 

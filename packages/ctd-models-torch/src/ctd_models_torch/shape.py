@@ -26,6 +26,7 @@ class Shape:
         bin_width_s: Width of a bin, s.
         regions: Region of each neuron, an index into `region_names`; None where the recording has none.
         region_names: Names of the regions.
+        name: What the recording is called.
     """
 
     signal: str
@@ -37,6 +38,7 @@ class Shape:
     bin_width_s: float
     regions: list[int] | None = None
     region_names: list[str] | None = None
+    name: str = ""
 
     @classmethod
     def of(cls, recording: Recording, window: int | None) -> Shape:
@@ -53,6 +55,7 @@ class Shape:
             bin_width_s=file.bin_width_s,
             regions=None if regions is None else regions.tolist(),
             region_names=None if regions is None else _names(file),
+            name=file.name,
         )
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from ctd_models_torch.config import ReadoutConfig
@@ -12,6 +14,7 @@ from ctd_models_torch.lfads.encoders import Encoder
 from ctd_models_torch.lfads.generators import make_generator
 from ctd_models_torch.lfads.model import LFADS
 from ctd_models_torch.lfads.priors import make_prior
+from ctd_models_torch.lfads.session_parts import SessionParts
 from ctd_models_torch.observations import make_observation
 from ctd_models_torch.readouts.build import build_readout
 from ctd_models_torch.recording import Statistics
@@ -20,49 +23,70 @@ from ctd_models_torch.standardization import Standardization
 
 
 def build_lfads(
-    model: LFADSConfig, readout: ReadoutConfig, shape: Shape, statistics: Statistics, random: torch.Generator
+    model: LFADSConfig,
+    readout: ReadoutConfig,
+    shapes: Sequence[Shape],
+    statistics: Sequence[Statistics],
+    random: torch.Generator,
 ) -> LFADS:
-    """Make LFADS; see `ctd_models_torch.build.build_model`."""
-    view, has_controller = shape.view, model.controller.exists
-    _check_segment(model, len(view.bins))
-    if model.augmentation.jitter_bins and shape.signal != "spikes":
-        raise InputError("augmentation.jitter_bins moves spikes, and the recording has activity: set it to 0")
-    observation, bias = make_observation(model.observation, shape.signal, statistics)
-    neurons, units, controls = len(view.neurons), model.generator, model.controller
-    encoder = Encoder(neurons, model.encoder.size, units, generator=random)
+    """Make LFADS of one or several recordings; see `ctd_models_torch.build.build_sessions`."""
+    first, controls = shapes[0], model.controller
+    for shape in shapes:
+        _check(model, shape)
+    channels = len(first.view.neurons)
+    encoder = Encoder(channels, model.encoder.size, model.generator, generator=random)
     control_encoder, controller = None, None
-    if has_controller:
+    if controls.exists:
         control_encoder = Encoder(
-            neurons, controls.encoder_size, units, causal=controls.causal, generator=random
+            channels, controls.encoder_size, model.generator, causal=controls.causal, generator=random
         )
         controller = Controller(controls, model.factors, random=random)
-    drive = shape.input_size + (controls.controls if has_controller else 0)
+    drive = first.input_size + (controls.controls if controls.exists else 0)
     decoder = LFADSDecoder(
-        make_generator(units, model.size, drive, random),
+        make_generator(model.generator, model.size, drive, random),
         controller,
         model.factors,
-        reset=units.reset,
-        clip=units.clip,
+        reset=model.generator.reset,
+        clip=model.generator.clip,
         random=random,
     )
     return LFADS(
         model,
+        sessions=[
+            _session(model, readout, shape, known, random)
+            for shape, known in zip(shapes, statistics, strict=True)
+        ],
         encoder=encoder,
         control_encoder=control_encoder,
         decoder=decoder,
-        readout=build_readout(readout, model.factors, bias, random),
-        observation=observation,
         initial_prior=make_prior(model.initial_prior, model.initial_condition),
-        control_prior=make_prior(model.control_prior, controls.controls) if has_controller else None,
-        view=view,
-        standardization=Standardization.of(view, statistics, on=model.encoder.standardize),
-        input_size=shape.input_size,
+        control_prior=make_prior(model.control_prior, controls.controls) if controls.exists else None,
+        input_size=first.input_size,
         random=random,
     )
 
 
-def _check_segment(model: LFADSConfig, seen: int) -> None:
-    bins = model.encoder.bins
+def _session(
+    model: LFADSConfig, readout: ReadoutConfig, shape: Shape, statistics: Statistics, random: torch.Generator
+) -> SessionParts:
+    view = shape.view
+    observation, bias = make_observation(model.observation, shape.signal, statistics)
+    return SessionParts(
+        shape.name,
+        model,
+        view=view,
+        standardization=Standardization.of(view, statistics, on=model.encoder.standardize),
+        read_in=None,
+        readout=build_readout(readout, model.factors, bias, random),
+        observation=observation,
+    )
+
+
+def _check(model: LFADSConfig, shape: Shape) -> None:
+    """Refuse settings that contradict a recording."""
+    if model.augmentation.jitter_bins and shape.signal != "spikes":
+        raise InputError("augmentation.jitter_bins moves spikes, and the recording has activity: set it to 0")
+    seen, bins = len(shape.seen_bins), model.encoder.bins
     if model.controller.exists and bins is not None and bins >= seen:
         raise InputError(
             f"encoder.bins={bins} leaves the controller's encoder nothing of the {seen} bins that may be "

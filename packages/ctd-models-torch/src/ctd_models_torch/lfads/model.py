@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,9 +16,8 @@ from ctd_contract.readout import Layer
 from ctd_contract.readout import Readout as PortableReadout
 from ctd_models_torch.base import Draw, Inferred, LatentModel
 from ctd_models_torch.batch import Batch, View
-from ctd_models_torch.coordinated_dropout import coordinated_dropout, dropout
+from ctd_models_torch.coordinated_dropout import dropout
 from ctd_models_torch.decoders.base import array
-from ctd_models_torch.lfads.augmentation import augment
 from ctd_models_torch.lfads.config import LFADSConfig
 from ctd_models_torch.lfads.controller_inputs import controller_inputs
 from ctd_models_torch.lfads.decoder import LFADSDecoder, Masks
@@ -25,11 +27,9 @@ from ctd_models_torch.lfads.initial_weights import normal
 from ctd_models_torch.lfads.objective import Objective
 from ctd_models_torch.lfads.posterior import Normal, NormalHead, standard_normal
 from ctd_models_torch.lfads.priors import Prior
-from ctd_models_torch.lfads.sample_validation import hidden_entries
+from ctd_models_torch.lfads.session_parts import SessionParts
 from ctd_models_torch.losses import Observation
 from ctd_models_torch.observations import portable
-from ctd_models_torch.readouts import Readout
-from ctd_models_torch.standardization import Standardization
 
 # Least variance of the initial condition's posterior.
 VARIANCE_FLOOR = 1e-4
@@ -51,15 +51,36 @@ class Encoding:
 
 
 @dataclass(frozen=True)
+class Trials:
+    """What of a step's trials the shared core needs beside what encoders read, all sessions' in a row.
+
+    Attributes:
+        lengths: (trial,) bins before the padding.
+        inputs: (trial, time, input), or None without known ones.
+        n_time: Bins of the time axis.
+    """
+
+    lengths: Tensor
+    inputs: Tensor | None
+    n_time: int
+
+    @classmethod
+    def of(cls, batches: Sequence[Batch]) -> Trials:
+        """Put one session's trials after the other's."""
+        inputs = [batch.inputs for batch in batches if batch.inputs is not None]
+        lengths = _joined([batch.lengths for batch in batches])
+        return cls(lengths, _joined(inputs) if inputs else None, batches[0].n_time)
+
+
+@dataclass(frozen=True)
 class Pass:
-    """What one pass over a batch computed.
+    """What one pass of the shared core computed.
 
     Attributes:
         initial: Posterior of the initial condition's code.
         code: (trial, code), its sample or mean.
         state: (trial, state), before the first bin.
         decoded: States, factors and controls.
-        prediction: (trial, time, prediction).
         drive: (trial, time, input), what the generator received, or None.
     """
 
@@ -67,7 +88,6 @@ class Pass:
     code: Tensor
     state: Tensor
     decoded: Decoded
-    prediction: Tensor
     drive: Tensor | None
 
     @property
@@ -80,17 +100,16 @@ class Pass:
 class LFADS(LatentModel):
     """Encoders infer an initial condition and inputs, a generator does the rest (Pandarinath et al. 2018).
 
+    Each recording has `SessionParts` of its own, encoders, generator and controller are shared.
+
     Args:
         config: Its settings.
+        sessions: Parts of each recording; all see the same bins.
         encoder: Of the initial condition.
         control_encoder: Of the controller, or None.
         decoder: Generator, controller and factors.
-        readout: From factors to predictions.
-        observation: From predictions to data.
         initial_prior: Of the initial condition's code.
         control_prior: Of the inferred inputs, or None.
-        view: Which bins and neurons the encoders see.
-        standardization: Shift and scale of what they see.
         input_size: Channels of the known inputs, 0 for none.
         random: Stream of the initial weights.
     """
@@ -99,23 +118,19 @@ class LFADS(LatentModel):
         self,
         config: LFADSConfig,
         *,
+        sessions: Sequence[SessionParts],
         encoder: Encoder,
         control_encoder: Encoder | None,
         decoder: LFADSDecoder,
-        readout: Readout,
-        observation: Observation,
         initial_prior: Prior,
         control_prior: Prior | None,
-        view: View,
-        standardization: Standardization,
         input_size: int,
         random: torch.Generator,
     ) -> None:
         super().__init__()
-        self.config, self.view, self.standardization = config, view, standardization
-        self.input_size = input_size
+        self.config, self.input_size = config, input_size
         self.encoder, self.control_encoder, self.decoder = encoder, control_encoder, decoder
-        self.readout, self.observation = readout, observation
+        self.sessions = nn.ModuleList(sessions)
         self.initial_prior, self.control_prior = initial_prior, control_prior
         self.head = NormalHead(2 * encoder.size, config.initial_condition, generator=random)
         shape = (config.size, config.initial_condition)
@@ -123,9 +138,34 @@ class LFADS(LatentModel):
         self.initial_bias = nn.Parameter(torch.zeros(config.size))
         self.objective = Objective(config)
 
+    @property
+    def all_parts(self) -> list[SessionParts]:
+        """Parts of each recording."""
+        return [cast(SessionParts, parts) for parts in self.sessions]
+
+    @property
+    def session(self) -> SessionParts:
+        """Parts of the recording of a model of one; `one_session` makes one of a model of several."""
+        (parts,) = self.all_parts
+        return parts
+
+    @property
+    def observation(self) -> Observation:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """See LatentModel."""
+        return self.session.observation
+
+    def one_session(self, index: int) -> LFADS:
+        """See LatentModel."""
+        if len(self.sessions) == 1 and index == 0:
+            return self
+        twin = copy.copy(self)
+        twin._modules = self._modules | {"sessions": nn.ModuleList([self.sessions[index]])}
+        return twin
+
     def infer(self, batch: Batch) -> Inferred:
         """See LatentModel; the means of the posteriors are passed on."""
-        found = self._run(self.standardization(batch, self.view), batch, batch.n_time, None)
+        parts, trials = self.session, Trials.of([batch])
+        found = self._run(parts.read(parts.see(batch)), trials, batch.n_time, None)
         return self.inferred_of(found, batch)
 
     def inferred_of(self, found: Pass, batch: Batch) -> Inferred:
@@ -140,95 +180,86 @@ class LFADS(LatentModel):
                 signals[name] = posterior.mean
                 # Where means are passed on nothing has trained the spread.
                 signals |= {f"{name}_std": posterior.std} if prior.samples else {}
-        figures = {f"kl_{name}": nats for name, nats in self._divergences(found, batch, None).items()}
-        return Inferred(found.prediction, found.decoded.states, found.state, found.drive, signals, figures)
+        figures = {
+            f"kl_{name}": nats for name, nats in self._divergences(found, Trials.of([batch]), None).items()
+        }
+        prediction = self.session.readout(found.decoded.factors)
+        return Inferred(prediction, found.decoded.states, found.state, found.drive, signals, figures)
 
     def losses(self, batch: Batch, draw: Draw, *, n_time: int, epoch: int) -> dict[str, Tensor]:
         """See LatentModel."""
-        seen, weight = self._shown(batch, draw)
-        weight = None if weight is None else weight[:, :n_time]
-        found = self._run(seen, batch, n_time, draw)
-        return self.objective.terms(
-            self.observation.nll(found.prediction, batch.data[:, :n_time]),
-            batch.scored[:, :n_time],
-            weight,
-            self._divergences(found, batch, draw),
-            self._recurrent_weights(),
-            epoch,
-        )
+        return self.session_losses([batch], draw, n_time=n_time, epoch=epoch)
 
-    def _shown(self, batch: Batch, draw: Draw) -> tuple[Tensor, Tensor | None]:
-        """What encoders get in a training step, and the weight of the reconstruction's entries."""
-        config = self.config
-        augmented = augment(batch, config.augmentation, draw)
-        seen, weight = self.standardization(augmented, self.view), None
-        if config.coordinated_dropout > 0:
-            seen, weight = coordinated_dropout(
-                seen,
-                self.view,
-                batch.data.shape,
-                rate=config.coordinated_dropout,
-                generator=draw("coordinated dropout"),
+    def session_losses(
+        self, batches: Sequence[Batch], draw: Draw, *, n_time: int, epoch: int
+    ) -> dict[str, Tensor]:
+        """See LatentModel; all sessions' trials go through the shared core at once."""
+        sessions = list(zip(self.all_parts, batches, strict=True))
+        streams = [_streams_of(parts.name, draw) if len(sessions) > 1 else draw for parts, _ in sessions]
+        shown = [parts.shown(batch, own) for (parts, batch), own in zip(sessions, streams, strict=True)]
+        read = [parts.read(seen) for (parts, _), (seen, _) in zip(sessions, shown, strict=True)]
+        trials = Trials.of(batches)
+        found = self._run(_joined(read), trials, n_time, draw)
+        sizes = [len(batch) for batch in batches]
+        factors = found.decoded.factors.split(sizes)
+        divergences = {
+            name: nats.split(sizes) for name, nats in self._divergences(found, trials, draw).items()
+        }
+        terms = []
+        for index, (parts, batch) in enumerate(sessions):
+            weight = shown[index][1]
+            terms.append(
+                self.objective.session_terms(
+                    parts.observation.nll(parts.readout(factors[index]), batch.data[:, :n_time]),
+                    batch.scored[:, :n_time],
+                    None if weight is None else weight[:, :n_time],
+                    {name: nats[index] for name, nats in divergences.items()},
+                    epoch,
+                )
             )
-        rate = config.augmentation.sample_validation
-        if rate > 0:
-            kept = ~self.view.see(self._kept_back(batch))
-            seen = seen * kept
-            share = self.view.spread(kept.to(seen.dtype) / (1.0 - rate), torch.ones_like(batch.data))
-            weight = share if weight is None else weight * share
-        return seen, weight
-
-    def _kept_back(self, batch: Batch) -> Tensor:
-        """Entries of sample validation, bool (trial, time, neuron)."""
-        settings = self.config.augmentation
-        hidden = hidden_entries(
-            batch.rows,
-            batch.data.shape,
-            rate=settings.sample_validation,
-            seed=settings.sample_validation_seed,
-        )
-        return self.view.spread(self.view.see(hidden), torch.zeros_like(hidden))
+        return self.objective.terms(terms, self._recurrent_weights(), epoch)
 
     def figures(self, inferred: Inferred, batch: Batch) -> dict[str, Tensor]:
         """See LatentModel."""
+        parts = self.session
         if self.config.augmentation.sample_validation == 0:
             return inferred.figures
-        hidden = self._kept_back(batch)
-        seen = self.standardization(batch, self.view) * ~self.view.see(hidden)
-        found = self._run(seen, batch, batch.n_time, None)
-        nll = self.observation.nll(found.prediction, batch.data)
+        hidden = parts.kept_back(batch)
+        seen = parts.see(batch) * ~parts.view.see(hidden)
+        found = self._run(parts.read(seen), Trials.of([batch]), batch.n_time, None)
+        nll = parts.observation.nll(parts.readout(found.decoded.factors), batch.data)
         scored = batch.scored & hidden
         mean = torch.where(scored, nll, 0.0).sum((1, 2)) / scored.sum((1, 2)).clamp_min(1)
         return inferred.figures | {"sample_validation": mean}
 
-    def _run(self, seen: Tensor, batch: Batch, n_time: int, draw: Draw | None) -> Pass:
+    def _run(self, read: Tensor, trials: Trials, n_time: int, draw: Draw | None) -> Pass:
         """Encode and decode; samples and dropout where there is something to draw from."""
         rate = self.config.dropout
         stream = draw("dropout") if draw is not None and rate > 0 else None
-        encoding = self.encode(seen, batch, n_time, stream)
+        encoding = self.encode(read, trials, n_time, stream)
         sampled = draw is not None and self.initial_prior.samples
         initial = encoding.initial
         code = initial.sample(draw("initial condition")) if sampled and draw is not None else initial.mean
-        masks = self.decoder.masks(len(seen), n_time, rate, stream)
+        masks = self.decoder.masks(len(read), n_time, rate, stream)
         return self.decode(encoding, code, self._noise(code, n_time, draw), masks, n_time)
 
-    def encode(self, seen: Tensor, batch: Batch, n_time: int, stream: torch.Generator | None) -> Encoding:
+    def encode(self, read: Tensor, trials: Trials, n_time: int, stream: torch.Generator | None) -> Encoding:
         """Run the encoders.
 
         Args:
-            seen: (trial, seen bin, seen neuron).
-            batch: The rest of these trials.
+            read: (trial, seen bin, channel), as `SessionParts.read` gives it.
+            trials: The rest of these trials.
             n_time: Bins that will be decoded.
             stream: Of dropout; None for none.
         """
         rate = self.config.dropout
-        seen = dropout(seen, rate, stream)
-        lengths = self.view.seen_lengths(batch.lengths)
+        read = dropout(read, rate, stream)
+        lengths = self._view.seen_lengths(trials.lengths)
         first = self._segment
-        read = self.encoder.last(seen[:, :first], lengths.clamp(1, first))
-        initial = self.head(dropout(read, rate, stream), floor=VARIANCE_FLOOR)
-        external = None if batch.inputs is None else dropout(batch.inputs[:, :n_time], rate, stream)
-        return Encoding(initial, self._encoded(seen, batch, lengths, n_time), external)
+        summary = self.encoder.last(read[:, :first], lengths.clamp(1, first))
+        initial = self.head(dropout(summary, rate, stream), floor=VARIANCE_FLOOR)
+        external = None if trials.inputs is None else dropout(trials.inputs[:, :n_time], rate, stream)
+        return Encoding(initial, self._encoded(read, trials, lengths, n_time), external)
 
     def decode(
         self, encoding: Encoding, code: Tensor, noise: Tensor | None, masks: Masks, n_time: int
@@ -247,24 +278,29 @@ class LFADS(LatentModel):
         decoded = self.decoder(state, encoding.encoded, external, noise, masks, n_time)
         given = [part for part in (decoded.controls, external) if part is not None]
         drive = torch.cat(given, dim=2) if given else None
-        return Pass(encoding.initial, code, state, decoded, self.readout(decoded.factors), drive)
+        return Pass(encoding.initial, code, state, decoded, drive)
+
+    @property
+    def _view(self) -> View:
+        """Of any session: all see the same bins."""
+        return self.all_parts[0].view
 
     @property
     def _segment(self) -> int:
         """Seen bins that the initial condition is inferred from."""
-        seen = len(self.view.bins)
+        seen = len(self._view.bins)
         return min(seen, self.config.encoder.bins or seen)
 
-    def _encoded(self, seen: Tensor, batch: Batch, lengths: Tensor, n_time: int) -> Tensor | None:
+    def _encoded(self, read: Tensor, trials: Trials, lengths: Tensor, n_time: int) -> Tensor | None:
         """What the controller is given, (trial, time, encoded)."""
         if self.control_encoder is None:
             return None
         start = self._segment if self.config.encoder.bins else 0
         return controller_inputs(
-            self.control_encoder.all(seen[:, start:], (lengths - start).clamp_min(1)),
-            self.view.bins[start:],
-            batch.lengths,
-            n_time=batch.n_time,
+            self.control_encoder.all(read[:, start:], (lengths - start).clamp_min(1)),
+            self._view.bins[start:],
+            trials.lengths,
+            n_time=trials.n_time,
             lag=self.config.controller.lag,
         )[:, :n_time]
 
@@ -275,7 +311,7 @@ class LFADS(LatentModel):
         shape = (len(like), n_time, self.config.controller.controls)
         return standard_normal(like.new_empty(shape), draw("inferred inputs"))
 
-    def _divergences(self, found: Pass, batch: Batch, draw: Draw | None) -> dict[str, Tensor]:
+    def _divergences(self, found: Pass, trials: Trials, draw: Draw | None) -> dict[str, Tensor]:
         """KL of each trial in nats, (trial,), by the names of `KLConfig`; exact where nothing was drawn."""
         divergences = {}
         if self.initial_prior.samples:
@@ -284,8 +320,8 @@ class LFADS(LatentModel):
         controls = found.controls
         if self.control_prior is not None and controls is not None and self.control_prior.samples:
             sample = None if draw is None else found.decoded.controls
-            bins = torch.arange(controls.mean.shape[1], device=batch.lengths.device)
-            kept = bins < batch.lengths[:, None]
+            bins = torch.arange(controls.mean.shape[1], device=trials.lengths.device)
+            kept = bins < trials.lengths[:, None]
             divergences["controls"] = self.control_prior.kl(controls, sample, kept)
         return divergences
 
@@ -310,7 +346,17 @@ class LFADS(LatentModel):
 
     def portable_readout(self, bin_width_s: float) -> PortableReadout:
         """See LatentModel; its first layer gives the factors."""
-        chain = portable(self.readout, self.observation, bin_width_s)
+        chain = portable(self.session.readout, self.observation, bin_width_s)
         if chain.is_opaque:
             return chain
         return PortableReadout([Layer(array(self.decoder.factor_weight)), *chain.layers], scale=chain.scale)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Tensors in a row, trials first."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def _streams_of(session: str, draw: Draw) -> Draw:
+    """Streams of one of several sessions, which draws what others don't."""
+    return lambda name: draw(f"{name} of {session}")

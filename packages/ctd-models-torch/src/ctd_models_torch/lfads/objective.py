@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -59,23 +59,21 @@ class Objective:
     def __init__(self, config: LFADSConfig) -> None:
         self.config = config
 
-    def terms(
+    def session_terms(
         self,
         nll: Tensor,
         scored: Tensor,
         weight: Tensor | None,
         divergences: Mapping[str, Tensor],
-        recurrent: Mapping[str, list[Tensor]],
         epoch: int,
     ) -> dict[str, Tensor]:
-        """Named terms whose sum is the loss.
+        """Named terms of the trials of one recording.
 
         Args:
             nll: (trial, time, neuron).
             scored: bool, broadcastable to it.
             weight: Of coordinated dropout, (trial, time, neuron), or None.
             divergences: (trial,) nats, under the names of `KLConfig`.
-            recurrent: Recurrent matrices under the names of `L2Config`.
             epoch: From 0.
         """
         config = self.config
@@ -86,7 +84,23 @@ class Objective:
         for name, nats in divergences.items():
             factor = per_nat * getattr(config.kl, name) * config.kl.ramp.at(epoch)
             terms[f"kl_{name}"] = nats.mean() * factor
-        penalty = recurrent_penalty(recurrent, config.l2)
+        return terms
+
+    def terms(
+        self, sessions: Sequence[Mapping[str, Tensor]], recurrent: Mapping[str, list[Tensor]], epoch: int
+    ) -> dict[str, Tensor]:
+        """Named terms whose sum is the loss.
+
+        Args:
+            sessions: Of each recording; recordings count alike, however many neurons or trials they have.
+            recurrent: Recurrent matrices under the names of `L2Config`.
+            epoch: From 0.
+        """
+        first, *others = sessions
+        terms = dict(first)
+        if others:
+            terms = {name: torch.stack([s[name] for s in sessions]).mean() for name in first}
+        penalty = recurrent_penalty(recurrent, self.config.l2)
         if penalty is not None:
-            terms["l2"] = penalty * config.l2.ramp.at(epoch)
-        return {name: value * config.loss_scale for name, value in terms.items()}
+            terms["l2"] = penalty * self.config.l2.ramp.at(epoch)
+        return {name: value * self.config.loss_scale for name, value in terms.items()}
