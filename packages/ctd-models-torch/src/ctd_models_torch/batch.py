@@ -19,6 +19,7 @@ class Batch:
         inputs: (trial, time, input) float, or None without known ones.
         lengths: (trial,) int64 bins before the padding.
         rows: (trial,) int64 positions of the trials in the recording.
+        behavior: (trial, time, behavior) float, NaN where not measured; None unless a model predicts it.
     """
 
     data: Tensor
@@ -26,6 +27,7 @@ class Batch:
     inputs: Tensor | None
     lengths: Tensor
     rows: Tensor
+    behavior: Tensor | None = None
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor]) -> Batch:
@@ -33,7 +35,8 @@ class Batch:
 
         Args:
             tensors: ``data`` (trial, time, neuron), ``lengths`` and ``rows`` (trial,), and where there are
-                any ``inputs`` (trial, time, input) and ``observed`` (trial, time, neuron).
+                any ``inputs`` (trial, time, input), ``observed`` (trial, time, neuron) and ``behavior``
+                (trial, time, behavior).
         """
         data, lengths = tensors["data"].to(torch.float32), tensors["lengths"]
         bins = torch.arange(data.shape[1], device=data.device)
@@ -42,7 +45,7 @@ class Batch:
             scored = scored & (tensors["observed"] != 0)
         # What isn't scored may be NaN, and a gradient of NaN times zero is NaN.
         data = torch.where(scored, data, 0.0)
-        return cls(data, scored, tensors.get("inputs"), lengths, tensors["rows"])
+        return cls(data, scored, tensors.get("inputs"), lengths, tensors["rows"], tensors.get("behavior"))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -75,10 +78,16 @@ class View:
 
     def spread(self, seen: Tensor, whole: Tensor) -> Tensor:
         """``whole`` (trial, time, neuron) with its seen entries replaced by those of ``seen``."""
-        whole = whole.clone()
         bins, neurons = self.bins.to(whole.device), self.neurons.to(whole.device)
-        whole[:, bins[:, None], neurons[None]] = seen
-        return whole
+        # Out of place, as batching over models (torch.vmap) needs it.
+        rows = whole.index_select(1, bins).index_copy(2, neurons, seen)
+        return whole.index_copy(1, bins, rows)
+
+
+def measured_entries(behavior: Tensor, lengths: Tensor) -> Tensor:
+    """Which entries of (trial, time, behavior) were measured and lie before the padding, bool."""
+    bins = torch.arange(behavior.shape[1], device=behavior.device)
+    return (bins < lengths[:, None])[..., None] & behavior.isfinite()
 
 
 def _take(values: Tensor, axis: int, index: Tensor) -> Tensor:
