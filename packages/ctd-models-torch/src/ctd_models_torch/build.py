@@ -108,7 +108,7 @@ def build_sessions(
             there are several recordings and the model is of one.
     """
     name, random = name_of(model), generator(seed, "initial weights")
-    known = statistics or [Statistics.neutral(len(shape.neurons)) for shape in shapes]
+    known = statistics or [Statistics.neutral(len(shape.neurons), shape.behavior) for shape in shapes]
     try:
         if type(model) in SESSIONS_BUILDERS:
             return SESSIONS_BUILDERS[type(model)](model, readout, shapes, known, random)

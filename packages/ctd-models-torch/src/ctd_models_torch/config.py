@@ -64,6 +64,11 @@ class ModelConfig:
         """Epochs in which weights of the loss still rise; no early stop falls into them."""
         return 0
 
+    @property
+    def predicts_behavior(self) -> bool:
+        """Whether the recording's behaviour is needed."""
+        return False
+
 
 @dataclass
 class AutoencoderConfig(ModelConfig):
@@ -219,10 +224,12 @@ class RecordingConfig:
 
     Attributes:
         inputs: Signal of the recording that drives the decoder; None fits a model without known inputs.
+        behavior: Signal that is predicted as well, by models that do that (BAND).
         memory_mb: Recordings that need more than this are streamed from the file, batch by batch.
     """
 
     inputs: str | None = "inputs"
+    behavior: str = "behavior"
     memory_mb: int = 4096
 
     def __post_init__(self) -> None:

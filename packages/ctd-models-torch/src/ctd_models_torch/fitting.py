@@ -94,7 +94,7 @@ def fit(
     training = replace(training, min_epochs=max(training.min_epochs, model.ramped_epochs))
     kind = name_of(model)
     with cc.open(recording) as file:
-        data = Recording(file, reading)
+        data = Recording(file, reading, behavior=model.predicts_behavior)
         module, shape = prepare(data, model, readout, training, seed)
         trained = _train(module, data, folder, training, seed, resume)
         described = dict(config) if config is not None else _describe(kind, model, readout, reading, training)

@@ -40,7 +40,7 @@ def predict(
     """
     saved = load_model(folder)
     with cc.open(recording) as file:
-        data = Recording(file, RecordingConfig(saved.shape.inputs, memory_mb))
+        data = Recording(file, RecordingConfig(saved.shape.inputs, memory_mb=memory_mb))
         check_fits(saved.shape, data)
         inference.write(
             Path(path),

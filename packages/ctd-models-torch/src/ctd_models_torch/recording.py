@@ -14,7 +14,7 @@ from torch import Tensor
 import ctd_contract as cc
 from ctd_contract.reader import Array
 from ctd_contract.torch.random import generator
-from ctd_models_torch.batch import Batch, View
+from ctd_models_torch.batch import Batch, View, measured_entries
 from ctd_models_torch.config import RecordingConfig
 from ctd_models_torch.errors import InputError
 
@@ -23,16 +23,55 @@ INFERRED = ("inferred_inputs", "states", "factors", "rates")
 
 @dataclass(frozen=True)
 class Statistics:
-    """What each neuron did in what is scored of the training trials, float64 (neuron,)."""
+    """What each neuron did in what is scored of the training trials, float64 (neuron,).
+
+    Attributes:
+        mean: Mean.
+        variance: Variance.
+        least: Least value.
+        behavior: Mean and standard deviation of each channel of the predicted behaviour, two of
+            (behavior,); None where none is predicted.
+    """
 
     mean: np.ndarray
     variance: np.ndarray
     least: np.ndarray
+    behavior: tuple[np.ndarray, np.ndarray] | None = None
 
     @classmethod
-    def neutral(cls, neurons: int) -> Self:
+    def neutral(cls, neurons: int, behavior: int = 0) -> Self:
         """Of a model whose saved weights will replace what is made of them."""
-        return cls(np.ones(neurons), np.ones(neurons), np.ones(neurons))
+        ones = np.ones(neurons)
+        return cls(ones, ones, ones, (np.zeros(behavior), np.ones(behavior)) if behavior else None)
+
+
+class _Moments:
+    """Mean and variance of each channel over the entries that count, block by block.
+
+    Args:
+        channels: Their number.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.count, self._total, self._squares = np.zeros((3, channels))
+
+    def add(self, values: Tensor, counted: Tensor) -> None:
+        """Take (trial, time, channel) with bool ``counted``, broadcastable to it."""
+        counted = counted.expand_as(values)
+        values = torch.where(counted, values.to(torch.float64), 0.0)
+        self.count += counted.sum((0, 1)).numpy()
+        self._total += values.sum((0, 1)).numpy()
+        self._squares += values.square().sum((0, 1)).numpy()
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(channel,), once every channel has been counted."""
+        return self._total / self.count
+
+    @property
+    def variance(self) -> np.ndarray:
+        """(channel,), likewise."""
+        return np.maximum(self._squares / self.count - self.mean**2, 0.0)
 
 
 class Recording:
@@ -41,19 +80,27 @@ class Recording:
     Args:
         file: The open contract file; it must stay open while this is used.
         config: Which inputs, and how much memory.
+        behavior: Whether behaviour is predicted as well.
 
     Attributes:
         signal: ``"spikes"`` or ``"activity"``.
         input_signal: Name of the signal that drives the decoder, or None.
         input_size: Its channels.
+        behavior_signal: Name of the signal that is predicted as well, or None.
+        behavior_size: Its channels.
+        behavior_unit: Its unit, or None.
         in_memory: Whether the arrays fit the budget; else every batch is read from the file.
     """
 
-    def __init__(self, file: cc.ContractFile, config: RecordingConfig) -> None:
+    def __init__(self, file: cc.ContractFile, config: RecordingConfig, *, behavior: bool = False) -> None:
         self.file = file
         self.signal = _observed_signal(file)
         self.input_signal = config.inputs
         self.input_size = 0 if config.inputs is None else _input_width(file, config.inputs)
+        self.behavior_signal = config.behavior if behavior else None
+        self.behavior_size, self.behavior_unit = (
+            _behavior_of(file, config.behavior) if behavior else (0, None)
+        )
         self.in_memory = self.n_bytes <= config.memory_mb * 2**20
         self._held: dict[str, Tensor] = {}
 
@@ -61,7 +108,8 @@ class Recording:
     def names(self) -> list[str]:
         """Signals that are read."""
         observed = ["observed"] if "observed" in self.file.signals else []
-        return [self.signal, *observed, *([self.input_signal] if self.input_signal else [])]
+        further = (self.input_signal, self.behavior_signal)
+        return [self.signal, *observed, *(name for name in further if name is not None)]
 
     @property
     def n_bytes(self) -> int:
@@ -95,27 +143,44 @@ class Recording:
         return RecordingBatches(self, rows, batch_size, shuffle=shuffle, seed=seed)
 
     def statistics(self, rows: np.ndarray) -> Statistics:
-        """Mean, variance and least value of each neuron over the scored entries of some trials."""
-        count, total, squares = np.zeros((3, self.file.sizes["neuron"]))
+        """Mean, variance and least value of each neuron over the scored entries of some trials.
+
+        Raises:
+            InputError: A neuron or a channel of behaviour is never measured, or such a channel is constant.
+        """
+        neurons, behavior = _Moments(self.file.sizes["neuron"]), _Moments(self.behavior_size)
         least = np.full(self.file.sizes["neuron"], np.inf)
         chosen = np.zeros(self.file.sizes["trial"], bool)
         chosen[rows] = True
         for block in np.array_split(rows, max(1, len(rows) // 256)):
             batch = Batch.of(self.read(block))
-            scored = batch.scored.expand_as(batch.data).to(torch.float64)
-            data = batch.data.to(torch.float64) * scored
-            count += scored.sum((0, 1)).numpy()
-            total += data.sum((0, 1)).numpy()
-            squares += data.square().sum((0, 1)).numpy()
+            neurons.add(batch.data, batch.scored)
+            if batch.behavior is not None:
+                behavior.add(batch.behavior, measured_entries(batch.behavior, batch.lengths))
             values = torch.where(batch.scored, batch.data.to(torch.float64), torch.inf)
             least = np.minimum(least, values.amin((0, 1)).numpy())
-        if not count.all():
-            silent = self.file.axis("neuron")[count == 0]
+        if not neurons.count.all():
+            silent = self.file.axis("neuron")[neurons.count == 0]
             raise InputError(
                 f"{self.file.path}: neurons {silent.tolist()[:8]} are observed in no training trial"
             )
-        mean = total / count
-        return Statistics(mean, np.maximum(squares / count - mean**2, 0.0), least)
+        scale = self._behavior_scale(behavior) if self.behavior_size else None
+        return Statistics(neurons.mean, neurons.variance, least, scale)
+
+    def _behavior_scale(self, moments: _Moments) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each channel."""
+        where = f"{self.file.path}:/signals/{self.behavior_signal}"
+        if not moments.count.all():
+            missing = np.flatnonzero(moments.count == 0).tolist()
+            raise InputError(f"{where}: channels {missing} are measured in no training trial: drop them")
+        # Less than this is what rounding leaves of a constant.
+        constant = np.flatnonzero(moments.variance <= 1e-13 * moments.mean**2)
+        if len(constant):
+            raise InputError(
+                f"{where}: channels {constant.tolist()} are constant in the training trials, so there is "
+                "nothing to predict: drop them"
+            )
+        return moments.mean, np.sqrt(moments.variance)
 
     def read(self, rows: np.ndarray, device: torch.device | str = "cpu") -> dict[str, Tensor]:
         """The tensors of some trials, as `Batch.of` takes them."""
@@ -135,6 +200,8 @@ class Recording:
             tensors["observed"] = _tensor(_take(signals["observed"], rows))
         if self.input_signal is not None:
             tensors["inputs"] = _tensor(_take(signals[self.input_signal], rows))
+        if self.behavior_signal is not None:
+            tensors["behavior"] = _tensor(_take(signals[self.behavior_signal], rows))
         tensors["lengths"] = torch.from_numpy(self.file.lengths[rows].astype(np.int64))
         tensors["rows"] = torch.from_numpy(rows.astype(np.int64))
         return tensors
@@ -190,6 +257,18 @@ def _input_width(file: cc.ContractFile, name: str) -> int:
         f"{reason}: recording.inputs may name {listed}; recording.inputs=null fits a model without known "
         "inputs, and model=lfads with a model.controller.size above 0 infers some"
     )
+
+
+def _behavior_of(file: cc.ContractFile, name: str) -> tuple[int, str | None]:
+    """Channels and unit of the behaviour that is predicted."""
+    suitable = [s for s, array in file.signals.items() if array.axes == ("trial", "time", "behavior")]
+    if name not in suitable:
+        listed = f"one of {', '.join(suitable)}" if suitable else "nothing, since it has no behaviour"
+        raise InputError(
+            f"{file.path} has no signal {name} (trial, time, behavior): "
+            f"recording.behavior may name {listed}; model=lfads predicts none"
+        )
+    return file.signals[name].shape[-1], file.signals[name].unit
 
 
 def _take(array: Array, rows: np.ndarray) -> np.ndarray:

@@ -27,6 +27,9 @@ class Shape:
         regions: Region of each neuron, an index into `region_names`; None where the recording has none.
         region_names: Names of the regions.
         name: What the recording is called.
+        bins: Bins of its time axis.
+        behavior: Channels of the behaviour that is predicted as well; 0 for none.
+        behavior_unit: Its unit, or None.
     """
 
     signal: str
@@ -39,6 +42,9 @@ class Shape:
     regions: list[int] | None = None
     region_names: list[str] | None = None
     name: str = ""
+    bins: int = 0
+    behavior: int = 0
+    behavior_unit: str | None = None
 
     @classmethod
     def of(cls, recording: Recording, window: int | None) -> Shape:
@@ -56,6 +62,9 @@ class Shape:
             regions=None if regions is None else regions.tolist(),
             region_names=None if regions is None else _names(file),
             name=file.name,
+            bins=len(file.time),
+            behavior=recording.behavior_size,
+            behavior_unit=recording.behavior_unit,
         )
 
     @property

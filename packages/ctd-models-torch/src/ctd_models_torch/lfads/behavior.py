@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ctd_models_torch.batch import measured_entries
 from ctd_models_torch.coordinated_dropout import dropout
 from ctd_models_torch.lfads.behavior_decoders import BehaviorDecoder
 
@@ -67,9 +68,3 @@ class BehaviorReadout(nn.Module):
         bins = torch.arange(factors.shape[1], device=factors.device)
         kept = torch.where((bins < lengths[:, None])[..., None], factors, 0.0)
         return self.decoder(dropout(kept, self.dropout, stream))
-
-
-def measured_entries(behavior: Tensor, lengths: Tensor) -> Tensor:
-    """Which entries of (trial, time, behavior) were measured and lie before the padding, bool."""
-    bins = torch.arange(behavior.shape[1], device=behavior.device)
-    return (bins < lengths[:, None])[..., None] & behavior.isfinite()

@@ -56,6 +56,11 @@ class BANDConfig(LFADSConfig):
 
     behavior: BehaviorConfig = field(default_factory=BehaviorConfig)
 
+    @property
+    def predicts_behavior(self) -> bool:
+        """See ModelConfig."""
+        return self.behavior.weight > 0
+
 
 @dataclass
 class BANDFitConfig(LFADSFitConfig):
