@@ -20,7 +20,7 @@ def decoder_of(name: str):
 
 
 def readout_of(name: str) -> BehaviorReadout:
-    return BehaviorReadout(decoder_of(name), CENTER, SCALE)
+    return BehaviorReadout(decoder_of(name), CENTER, SCALE, BehaviorConfig(weight=1.0))
 
 
 def factors_of(random, trials: int = 3, bins: int = BINS) -> torch.Tensor:
@@ -109,15 +109,15 @@ def test_predictions_are_in_the_recordings_unit(random):
     decoder = WindowDecoder(CHANNELS, CHANNELS, generator=generator(0, "decoder"))
     with torch.no_grad():
         decoder.weights[0].copy_(torch.eye(CHANNELS)[..., None])
-    readout = BehaviorReadout(decoder, CENTER, SCALE)
+    readout = BehaviorReadout(decoder, CENTER, SCALE, BehaviorConfig(weight=3.0))
     behavior = torch.from_numpy(random.standard_normal((3, BINS, CHANNELS)).astype(np.float32)) * SCALE
     lengths = torch.full((3,), BINS)
     factors = (behavior - CENTER) / SCALE
     torch.testing.assert_close(readout(factors, lengths), behavior, rtol=1e-5, atol=1e-5)
-    errors, _ = readout.errors(factors, lengths, behavior, None)
-    assert errors.abs().max() < 1e-10
-    errors, _ = readout.errors(factors + 1.0, lengths, behavior, None)
-    torch.testing.assert_close(errors, torch.full_like(errors, 0.5), rtol=1e-4, atol=1e-5)
+    costs, _ = readout.costs(factors, lengths, behavior, None)
+    assert costs.abs().max() < 1e-9
+    costs, _ = readout.costs(factors + 1.0, lengths, behavior, None)
+    torch.testing.assert_close(costs, torch.full_like(costs, 1.5), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", BEHAVIOR_DECODERS)
@@ -127,10 +127,10 @@ def test_what_is_not_measured_costs_nothing_and_teaches_nothing(name, random):
     behavior[0, 2, 1] = torch.nan
     behavior[2] = torch.nan
     factors = factors_of(random).requires_grad_()
-    errors, measured = readout.errors(factors, lengths, behavior, None)
+    costs, measured = readout.costs(factors, lengths, behavior, None)
     assert measured.sum() == 2 * (7 + 5) - 1
     assert not measured[1, 5:].any()
-    loss = torch.where(measured, errors, 0.0).sum()
+    loss = torch.where(measured, costs, 0.0).sum()
     loss.backward()
     assert torch.isfinite(loss)
     assert factors.grad is not None
@@ -142,7 +142,7 @@ def test_what_is_not_measured_costs_nothing_and_teaches_nothing(name, random):
 
 def test_dropout_is_the_training_steps_alone_and_unbiased(random):
     decoder = AllLagsDecoder(FACTORS, CHANNELS, BINS, generator=generator(0, "decoder"))
-    readout = BehaviorReadout(decoder, torch.zeros(2), torch.ones(2), dropout=0.5)
+    readout = BehaviorReadout(decoder, torch.zeros(2), torch.ones(2), BehaviorConfig(dropout=0.5))
     factors, lengths = factors_of(random, trials=1), torch.tensor([BINS])
     undropped = readout(factors, lengths)
     many, stream = factors.expand(4000, -1, -1), generator(0, "dropout")

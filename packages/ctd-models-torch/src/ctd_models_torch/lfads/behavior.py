@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ctd_models_torch.batch import measured_entries
 from ctd_models_torch.coordinated_dropout import dropout
+from ctd_models_torch.lfads.behavior_config import BehaviorConfig
 from ctd_models_torch.lfads.behavior_decoders import BehaviorDecoder
 
 
@@ -19,16 +20,16 @@ class BehaviorReadout(nn.Module):
         decoder: From factors to that.
         center: (behavior,), in the recording's unit.
         scale: (behavior,), above 0.
-        dropout: Ordinary dropout on the factors, in training.
+        config: Weight and dropout.
     """
 
     def __init__(
-        self, decoder: BehaviorDecoder, center: Tensor, scale: Tensor, *, dropout: float = 0.0
+        self, decoder: BehaviorDecoder, center: Tensor, scale: Tensor, config: BehaviorConfig
     ) -> None:
         super().__init__()
         self.center: Tensor
         self.scale: Tensor
-        self.decoder, self.dropout = decoder, dropout
+        self.decoder, self.config = decoder, config
         self.register_buffer("center", center)
         self.register_buffer("scale", scale)
 
@@ -44,7 +45,7 @@ class BehaviorReadout(nn.Module):
         """
         return self._decoded(factors, lengths, None) * self.scale + self.center
 
-    def errors(
+    def costs(
         self, factors: Tensor, lengths: Tensor, behavior: Tensor, stream: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         """What the predictions of a training step cost.
@@ -56,15 +57,16 @@ class BehaviorReadout(nn.Module):
             stream: Of dropout; None for none.
 
         Returns:
-            ½ (b - b̂)² in units of the standard deviation, (trial, time, behavior), and where it counts.
+            ½ (b - b̂)² in units of the standard deviation times its weight, (trial, time, behavior), and
+            where that counts.
         """
         measured = measured_entries(behavior, lengths)
         # What isn't measured is NaN, and a gradient of NaN times zero is NaN.
         target = torch.where(measured, (behavior - self.center) / self.scale, 0.0)
         decoded = self._decoded(factors, lengths, stream)
-        return 0.5 * (target - decoded).square(), measured
+        return 0.5 * self.config.weight * (target - decoded).square(), measured
 
     def _decoded(self, factors: Tensor, lengths: Tensor, stream: torch.Generator | None) -> Tensor:
         bins = torch.arange(factors.shape[1], device=factors.device)
         kept = torch.where((bins < lengths[:, None])[..., None], factors, 0.0)
-        return self.decoder(dropout(kept, self.dropout, stream))
+        return self.decoder(dropout(kept, self.config.dropout, stream))

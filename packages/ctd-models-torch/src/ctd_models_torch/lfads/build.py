@@ -8,6 +8,9 @@ import torch
 
 from ctd_models_torch.config import ReadoutConfig
 from ctd_models_torch.errors import InputError
+from ctd_models_torch.lfads.behavior import BehaviorReadout
+from ctd_models_torch.lfads.behavior_config import BANDConfig
+from ctd_models_torch.lfads.behavior_decoders import make_decoder
 from ctd_models_torch.lfads.config import LFADSConfig
 from ctd_models_torch.lfads.decoder import Controller, LFADSDecoder
 from ctd_models_torch.lfads.encoders import Encoder
@@ -50,7 +53,7 @@ def build_lfads(
         clip=model.generator.clip,
         random=random,
     )
-    return LFADS(
+    lfads = LFADS(
         model,
         sessions=[
             _session(model, readout, shape, known, random)
@@ -64,6 +67,21 @@ def build_lfads(
         input_size=first.input_size,
         random=random,
     )
+    if isinstance(model, BANDConfig) and model.predicts_behavior:
+        # Drawn last, so that everything else starts as in LFADS.
+        for parts, shape, known in zip(lfads.all_parts, shapes, statistics, strict=True):
+            parts.behavior = _behavior(model, shape, known, random)
+    return lfads
+
+
+def _behavior(
+    model: BANDConfig, shape: Shape, statistics: Statistics, random: torch.Generator
+) -> BehaviorReadout:
+    if statistics.behavior is None:
+        raise InputError(f"{shape.name} was read without behaviour, which model=band predicts")
+    center, scale = (torch.from_numpy(values).to(torch.float32) for values in statistics.behavior)
+    decoder = make_decoder(model.behavior, model.factors, shape.behavior, shape.bins, random)
+    return BehaviorReadout(decoder, center, scale, model.behavior)
 
 
 def _session(

@@ -165,15 +165,21 @@ class KLConfig:
     Attributes:
         initial_condition: Weight of the initial condition's.
         controls: Weight of the inferred inputs'.
+        initial_condition_target: The term is the distance of the divergence, averaged over the trials of a
+            step, from this many nats per trial, in place of the divergence: a posterior is then neither to
+            collapse nor to tell more. 0 for no target.
+        controls_target: Likewise of the inferred inputs'.
         ramp: How they rise.
     """
 
     initial_condition: float = 1.0
     controls: float = 1.0
+    initial_condition_target: float = 0.0
+    controls_target: float = 0.0
     ramp: RampConfig = field(default_factory=RampConfig)
 
     def __post_init__(self) -> None:
-        for name in ("initial_condition", "controls"):
+        for name in ("initial_condition", "controls", "initial_condition_target", "controls_target"):
             require(getattr(self, name) >= 0, f"kl.{name} is at least 0", getattr(self, name))
 
 

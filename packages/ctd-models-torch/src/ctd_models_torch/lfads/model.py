@@ -183,6 +183,8 @@ class LFADS(LatentModel):
         figures = {
             f"kl_{name}": nats for name, nats in self._divergences(found, Trials.of([batch]), None).items()
         }
+        if self.session.behavior is not None:
+            signals["behavior_prediction"] = self.session.behavior(found.decoded.factors, batch.lengths)
         prediction = self.session.readout(found.decoded.factors)
         return Inferred(prediction, found.decoded.states, found.state, found.drive, signals, figures)
 
@@ -215,6 +217,7 @@ class LFADS(LatentModel):
                     None if weight is None else weight[:, :n_time],
                     {name: nats[index] for name, nats in divergences.items()},
                     epoch,
+                    parts.behavior_costs(factors[index], batch, n_time, streams[index]),
                 )
             )
         return self.objective.terms(terms, self._recurrent_weights(), epoch)

@@ -66,6 +66,7 @@ class Objective:
         weight: Tensor | None,
         divergences: Mapping[str, Tensor],
         epoch: int,
+        behavior: tuple[Tensor, Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Named terms of the trials of one recording.
 
@@ -75,6 +76,7 @@ class Objective:
             weight: Of coordinated dropout, (trial, time, neuron), or None.
             divergences: (trial,) nats, under the names of `KLConfig`.
             epoch: From 0.
+            behavior: Weighted cost of each entry of behaviour, (trial, time, behavior), and where it counts.
         """
         config = self.config
         term, per_nat = reconstruction(
@@ -83,7 +85,14 @@ class Objective:
         terms = {"reconstruction": term}
         for name, nats in divergences.items():
             factor = per_nat * getattr(config.kl, name) * config.kl.ramp.at(epoch)
-            terms[f"kl_{name}"] = nats.mean() * factor
+            target: float = getattr(config.kl, f"{name}_target")
+            distance = nats.mean() if target == 0 else (nats.mean() - target).abs()
+            terms[f"kl_{name}"] = distance * factor
+        if behavior is not None:
+            costs, measured = behavior
+            of_trial = torch.where(measured, costs, 0.0).sum() * (per_nat / len(costs))
+            published = config.reconstruction == "published_mean"
+            terms["behavior"] = masked_mean(costs, measured) if published else of_trial
         return terms
 
     def terms(

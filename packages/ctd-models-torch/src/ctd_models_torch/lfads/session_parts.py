@@ -9,6 +9,7 @@ from ctd_models_torch.base import Draw
 from ctd_models_torch.batch import Batch, View
 from ctd_models_torch.coordinated_dropout import coordinated_dropout
 from ctd_models_torch.lfads.augmentation import augment
+from ctd_models_torch.lfads.behavior import BehaviorReadout
 from ctd_models_torch.lfads.config import LFADSConfig
 from ctd_models_torch.lfads.read_in import ReadIn
 from ctd_models_torch.lfads.sample_validation import hidden_entries
@@ -28,6 +29,9 @@ class SessionParts(nn.Module):
         read_in: From the seen neurons to the channels that encoders read; None gives them the neurons.
         readout: From factors to predictions.
         observation: From predictions to data.
+
+    Attributes:
+        behavior: From factors to behaviour, of BAND.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class SessionParts(nn.Module):
         self.name, self.config, self.view = name, config, view
         self.standardization, self.read_in = standardization, read_in
         self.readout, self.observation = readout, observation
+        self.behavior: BehaviorReadout | None = None
 
     def see(self, batch: Batch) -> Tensor:
         """What may be seen of a batch, (trial, seen bin, seen neuron); 0 for nothing known."""
@@ -53,6 +58,15 @@ class SessionParts(nn.Module):
     def read(self, seen: Tensor) -> Tensor:
         """What encoders read of it, (trial, seen bin, channel)."""
         return seen if self.read_in is None else self.read_in(seen)
+
+    def behavior_costs(
+        self, factors: Tensor, batch: Batch, n_time: int, draw: Draw
+    ) -> tuple[Tensor, Tensor] | None:
+        """What predictions of behaviour cost in a training step and where; None without any to predict."""
+        if self.behavior is None or batch.behavior is None:
+            return None
+        stream = draw("dropout of behaviour") if self.behavior.config.dropout > 0 else None
+        return self.behavior.costs(factors, batch.lengths, batch.behavior[:, :n_time], stream)
 
     def shown(self, batch: Batch, draw: Draw) -> tuple[Tensor, Tensor | None]:
         """What is seen of a batch in a training step, and the weight of the reconstruction's entries."""
