@@ -20,15 +20,15 @@ from ctd_models_torch.config import (
     ReadoutConfig,
 )
 from ctd_models_torch.fitting import fit
-from ctd_models_torch.lfads.config import InitialEncoderConfig, LFADSConfig
+from ctd_models_torch.lfads.config import InitialEncoderConfig
 from ctd_models_torch.recording import Statistics
 from ctd_models_torch.registry import MODELS
 from ctd_models_torch.shape import Shape
 
 
 def small_config(name: str) -> ModelConfig:
-    if name == "lfads":
-        return LFADSConfig(size=4, factors=3, initial_condition=3, encoder=InitialEncoderConfig(size=5))
+    if name in ("lfads", "band"):
+        return MODELS[name](size=4, factors=3, initial_condition=3, encoder=InitialEncoderConfig(size=5))
     config = MODELS[name](size=4, encoder=EncoderConfig(size=5))
     if isinstance(config, NODEConfig):
         config.hidden_size = 6

@@ -21,6 +21,7 @@ from ctd_models_torch.config import (
 )
 from ctd_models_torch.decoders import Decoder
 from ctd_models_torch.errors import InputError
+from ctd_models_torch.lfads.behavior_config import BANDConfig
 from ctd_models_torch.lfads.build import build_lfads
 from ctd_models_torch.lfads.config import LFADSConfig
 from ctd_models_torch.recording import Statistics
@@ -40,7 +41,10 @@ BUILDERS: dict[type[ModelConfig], Builder] = {
     GRUConfig: build_autoencoder,
     NODEConfig: build_autoencoder,
 }
-SESSIONS_BUILDERS: dict[type[ModelConfig], SessionsBuilder] = {LFADSConfig: build_lfads}
+SESSIONS_BUILDERS: dict[type[ModelConfig], SessionsBuilder] = {
+    LFADSConfig: build_lfads,
+    BANDConfig: build_lfads,
+}
 
 
 def register_model(

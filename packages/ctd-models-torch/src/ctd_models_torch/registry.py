@@ -20,6 +20,7 @@ from ctd_models_torch.config import (
     RNNFitConfig,
 )
 from ctd_models_torch.errors import InputError
+from ctd_models_torch.lfads.behavior_config import BANDConfig, BANDFitConfig
 from ctd_models_torch.lfads.config import LFADSConfig, LFADSFitConfig
 
 MODELS: dict[str, type[ModelConfig]] = {
@@ -28,6 +29,7 @@ MODELS: dict[str, type[ModelConfig]] = {
     "gru": GRUConfig,
     "node": NODEConfig,
     "lfads": LFADSConfig,
+    "band": BANDConfig,
 }
 TRAININGS: dict[str, type[FitConfig]] = {
     "lds": LDSFitConfig,
@@ -35,6 +37,7 @@ TRAININGS: dict[str, type[FitConfig]] = {
     "gru": GRUFitConfig,
     "node": NODEFitConfig,
     "lfads": LFADSFitConfig,
+    "band": BANDFitConfig,
 }
 READOUTS: dict[str, type[ReadoutConfig]] = {
     "linear": LinearReadoutConfig,
