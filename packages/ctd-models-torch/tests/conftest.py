@@ -22,15 +22,17 @@ def random():
 
 @pytest.fixture(scope="session")
 def recording(tmp_path_factory) -> Path:
-    """40 trials of 15 bins, 8 neurons of which 2 are held out, 2 known inputs."""
-    return make_recording(tmp_path_factory.mktemp("data") / "recording.h5", n_trials=40, n_time=15)
+    """40 trials of 15 bins, 8 neurons in 2 regions of which 2 are held out, 2 known inputs."""
+    return make_recording(
+        tmp_path_factory.mktemp("data") / "recording.h5", n_trials=40, n_time=15, n_regions=2
+    )
 
 
 @pytest.fixture(scope="session")
 def ragged(tmp_path_factory) -> Path:
     """The same with trials of different lengths and 3 forward bins."""
     path = tmp_path_factory.mktemp("data") / "ragged.h5"
-    return make_recording(path, n_trials=40, n_time=15, lengths=True, n_forward=3)
+    return make_recording(path, n_trials=40, n_time=15, n_regions=2, lengths=True, n_forward=3)
 
 
 @pytest.fixture

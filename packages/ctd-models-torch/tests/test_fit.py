@@ -52,10 +52,11 @@ def test_exported_dynamics_replay_the_exported_states(path, model_config, small_
     with cc.open(fitted.path) as file:
         signals = {name: array[:].astype(np.float64) for name, array in file.signals.items()}
         dynamics, readout, kept = file.dynamics(), file.readout(), file.valid_bins()
-    assert dynamics.inputs == ("inputs",)
+    assert dynamics.inputs[-1] == "inputs"
+    drive = np.concatenate([signals[name] for name in dynamics.inputs], axis=2)
     state = signals["initial_state"]
     for index in range(kept.shape[1]):
-        state = dynamics.step(state, signals["inputs"][:, index])
+        state = dynamics.step(state, drive[:, index])
         rows = kept[:, index]
         np.testing.assert_allclose(state[rows], signals["states"][rows, index], atol=1e-4)
     np.testing.assert_allclose(readout.evaluate(signals["states"])[kept], signals["rates"][kept], rtol=1e-3)

@@ -20,7 +20,8 @@ from ctd_models_torch.config import (
     ReadoutConfig,
 )
 from ctd_models_torch.fitting import fit
-from ctd_models_torch.lfads.config import InitialEncoderConfig
+from ctd_models_torch.lfads.config import ControllerConfig, InitialEncoderConfig
+from ctd_models_torch.multi_region.config import MessagesConfig, MRLFADSConfig
 from ctd_models_torch.recording import Statistics
 from ctd_models_torch.registry import MODELS
 from ctd_models_torch.shape import Shape
@@ -29,6 +30,15 @@ from ctd_models_torch.shape import Shape
 def small_config(name: str) -> ModelConfig:
     if name in ("lfads", "band"):
         return MODELS[name](size=4, factors=3, initial_condition=3, encoder=InitialEncoderConfig(size=5))
+    if name == "mr_lfads":
+        return MRLFADSConfig(
+            size=4,
+            factors=3,
+            initial_condition=2,
+            encoder=InitialEncoderConfig(size=5, bins=3),
+            controller=ControllerConfig(size=4, controls=1, encoder_size=3, lag=0, causal=True),
+            messages=MessagesConfig(size=2),
+        )
     config = MODELS[name](size=4, encoder=EncoderConfig(size=5))
     if isinstance(config, NODEConfig):
         config.hidden_size = 6
@@ -40,7 +50,9 @@ def shape_of(
 ) -> Shape:
     hidden = [index >= neurons - held_out for index in range(neurons)]
     name = "inputs" if inputs else None
-    return Shape(signal, list(range(neurons)), hidden, list(range(bins)), name, inputs, 0.01)
+    regions = [2 * index // neurons for index in range(neurons)]
+    ids, seen = list(range(neurons)), list(range(bins))
+    return Shape(signal, ids, hidden, seen, name, inputs, 0.01, regions, ["A", "B"])
 
 
 def model_of(config: ModelConfig, shape: Shape, readout: ReadoutConfig | None = None) -> LatentModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -46,7 +47,10 @@ class LatentModel(nn.Module, ABC):
 
     Attributes:
         observation: What links predictions to data, see `losses`.
+        by_region: Whether it has parts for regions, which a recording must then name.
     """
+
+    by_region: ClassVar[bool] = False
 
     observation: Observation
 

@@ -24,6 +24,8 @@ from ctd_models_torch.errors import InputError
 from ctd_models_torch.lfads.behavior_config import BANDConfig
 from ctd_models_torch.lfads.build import build_lfads
 from ctd_models_torch.lfads.config import LFADSConfig
+from ctd_models_torch.multi_region.build import build_mr_lfads
+from ctd_models_torch.multi_region.config import MRLFADSConfig
 from ctd_models_torch.recording import Statistics
 from ctd_models_torch.registry import MODELS, TRAININGS, name_of
 from ctd_models_torch.shape import Shape
@@ -40,6 +42,7 @@ BUILDERS: dict[type[ModelConfig], Builder] = {
     RNNConfig: build_autoencoder,
     GRUConfig: build_autoencoder,
     NODEConfig: build_autoencoder,
+    MRLFADSConfig: build_mr_lfads,
 }
 SESSIONS_BUILDERS: dict[type[ModelConfig], SessionsBuilder] = {
     LFADSConfig: build_lfads,

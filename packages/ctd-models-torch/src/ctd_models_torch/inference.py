@@ -15,6 +15,7 @@ from torch import Tensor
 import ctd_contract as cc
 from ctd_models_torch.base import Inferred, LatentModel
 from ctd_models_torch.batch import Batch
+from ctd_models_torch.errors import InputError
 from ctd_models_torch.recording import Recording
 
 # Fixed, not a setting: results must not depend on it, and matrix products round differently for other sizes.
@@ -108,6 +109,8 @@ def write(
         **provenance: ``model`` (its kind), ``name``, ``config``, ``seed``, ``run`` and ``overwrite``, as in
             `ctd_contract.write_inference`.
     """
+    if fitted.by_region and "region" not in recording.file.tables["neurons"]:
+        raise InputError(f"{recording.file.path} has no column neurons/region, which the model needs: add it")
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         scratch = None if recording.in_memory else Path(folder)
         found = infer(fitted, recording, by=by, scratch=scratch, device=device)

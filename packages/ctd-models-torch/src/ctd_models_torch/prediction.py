@@ -64,7 +64,8 @@ def check_fits(shape: Shape, data: Recording) -> None:
         ("number of neurons", len(shape.neurons), len(found.neurons)),
         ("ids of the neurons", shape.neurons, found.neurons),
         ("held-out neurons", shape.held_out, found.held_out),
-        ("regions of the neurons", shape.regions, found.regions),
+        # Most models don't care, and a recording need not tell.
+        ("regions of the neurons", shape.regions if found.regions else None, found.regions),
         ("number of input channels", shape.input_size, found.input_size),
         ("bin width in s", shape.bin_width_s, found.bin_width_s),
     )

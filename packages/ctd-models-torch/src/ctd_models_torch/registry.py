@@ -22,6 +22,7 @@ from ctd_models_torch.config import (
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.lfads.behavior_config import BANDConfig, BANDFitConfig
 from ctd_models_torch.lfads.config import LFADSConfig, LFADSFitConfig
+from ctd_models_torch.multi_region.config import MRLFADSConfig, MRLFADSFitConfig
 
 MODELS: dict[str, type[ModelConfig]] = {
     "lds": LDSConfig,
@@ -30,6 +31,7 @@ MODELS: dict[str, type[ModelConfig]] = {
     "node": NODEConfig,
     "lfads": LFADSConfig,
     "band": BANDConfig,
+    "mr_lfads": MRLFADSConfig,
 }
 TRAININGS: dict[str, type[FitConfig]] = {
     "lds": LDSFitConfig,
@@ -38,6 +40,7 @@ TRAININGS: dict[str, type[FitConfig]] = {
     "node": NODEFitConfig,
     "lfads": LFADSFitConfig,
     "band": BANDFitConfig,
+    "mr_lfads": MRLFADSFitConfig,
 }
 READOUTS: dict[str, type[ReadoutConfig]] = {
     "linear": LinearReadoutConfig,

@@ -1,0 +1,1 @@
+"""MR-LFADS: one LFADS per brain region, with inferred messages between the regions."""
