@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ctd_contract.torch.batches import TensorBatches
-from ctd_contract.torch.random import generator
+from ctd_contract.torch.random import bernoulli, chance, generator
 
 CPU = torch.device("cpu")
 
@@ -24,7 +24,7 @@ def test_streams_depend_on_every_key_and_on_nothing_else():
 
 def test_streams_are_the_same_in_another_process():
     code = (
-        "import torch; from ctd_contract.torch.random import generator; "
+        "import torch; from ctd_contract.torch.random import bernoulli, chance, generator; "
         "print(torch.rand(4, generator=generator(3, 'x', 5)).tolist())"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -59,3 +59,32 @@ def test_without_shuffling_the_order_stays_and_a_short_batch_can_be_dropped():
 def test_tensors_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match=r"one number of trials.*'b': 3"):
         TensorBatches({"a": torch.zeros(2), "b": torch.zeros(3)}, 2, shuffle=False)
+
+
+@pytest.mark.parametrize("probability", [0.0, 1e-9, 0.02, 0.3, 0.5, 0.98, 1.0])
+def test_bernoulli_is_true_with_its_chance(probability):
+    drawn = bernoulli((40, 50, 501), probability, generator(0, "mask"))
+    assert drawn.dtype == torch.bool
+    assert drawn.shape == (40, 50, 501)
+    expected = chance(probability)
+    assert abs(expected - probability) <= 2**-16
+    spread = (expected * (1 - expected) / drawn.numel()) ** 0.5
+    assert abs(drawn.double().mean().item() - expected) <= 5 * spread
+    assert (0 < expected < 1) == (0 < probability < 1)
+
+
+def test_bernoulli_draws_independently_and_the_same_again():
+    drawn = bernoulli((1_000_003,), 0.3, generator(0, "mask"))
+    assert torch.equal(drawn, bernoulli((1_000_003,), 0.3, generator(0, "mask")))
+    assert not torch.equal(drawn, bernoulli((1_000_003,), 0.3, generator(1, "mask")))
+    stream = generator(0, "mask")
+    assert not torch.equal(bernoulli((1000,), 0.3, stream), bernoulli((1000,), 0.3, stream))
+    centered = drawn.double() - chance(0.3)
+    for lag in (1, 2, 3, 4, 5, 8):
+        correlation = (centered[lag:] * centered[:-lag]).mean() / 0.21
+        assert abs(correlation) < 5e-3
+
+
+def test_a_probability_is_checked():
+    with pytest.raises(ValueError, match="a probability is in"):
+        chance(1.5)
