@@ -164,9 +164,12 @@ class LFADS(LatentModel):
 
     def infer(self, batch: Batch) -> Inferred:
         """See LatentModel; the means of the posteriors are passed on."""
-        parts, trials = self.session, Trials.of([batch])
-        found = self._run(parts.read(parts.see(batch)), trials, batch.n_time, None)
-        return self.inferred_of(found, batch)
+        return self.inferred_of(self.passed(batch), batch)
+
+    def passed(self, batch: Batch) -> Pass:
+        """One pass over all bins without randomness."""
+        parts = self.session
+        return self._run(parts.read(parts.see(batch)), Trials.of([batch]), batch.n_time, None)
 
     def inferred_of(self, found: Pass, batch: Batch) -> Inferred:
         """What one pass without randomness tells of a batch."""
