@@ -5,7 +5,7 @@ from toys import digest_of
 
 import ctd_contract as cc
 from ctd_contract.testing import make_recording, make_task
-from ctd_models_torch.cli import COMMAND, name_result
+from ctd_models_torch.cli import COMMAND, name_files
 from ctd_models_torch.presets import PRESETS
 from ctd_models_torch.registry import MODELS, TRAININGS
 
@@ -33,14 +33,14 @@ def test_fit_then_predict(recording, tmp_path):
         assert file.provenance.config["model"]["name"] == "lds"
         assert file.provenance.seed == 3
         assert "out" not in file.provenance.config
-    new = [name_result("predict=fit"), f"data={recording}", "out=new", "training.accelerator=cpu"]
+    new = [name_files("predict=fit"), f"data={recording}", "out=new", "training.accelerator=cpu"]
     assert COMMAND.invoke(new) == 0
     assert digest_of("new/inference.h5") == digest_of("fit/inference.h5")
 
 
 def test_prediction_of_a_model_that_was_fitted_anew_is_another_run(recording, capsys):
     """The folder's name alone must not decide that a prediction is already there."""
-    predict = [name_result("predict=fit"), f"data={recording}", "training.accelerator=cpu"]
+    predict = [name_files("predict=fit"), f"data={recording}", "training.accelerator=cpu"]
     for seed in (0, 1):
         arguments = [f"data={recording}", "out=fit", f"seed={seed}", "overwrite=true", *SMALL]
         assert COMMAND.invoke(arguments) == 0
@@ -90,7 +90,7 @@ def test_presets_are_valid_and_give_way_to_the_user(preset, capsys):
         (["readout=mlp", "readout.hidden_size=0"], "hidden_size is at least 1, got 0"),
         (["readout=mlp", "readout.activation=sine"], "activation"),
         (["recording.inputs=input"], "did you mean inputs?"),
-        ([name_result("predict=nowhere")], "there is no file nowhere/inference.h5"),
+        ([name_files("predict=nowhere")], "there is no file nowhere/inference.h5"),
         (["readout=flow", "model.size=9"], "at most 8 states, got 9"),
     ],
 )
@@ -116,6 +116,6 @@ def test_missing_and_wrong_files(tmp_path, capsys):
 def test_a_mismatched_recording_is_refused_and_nothing_is_written(recording, tmp_path, capsys):
     assert COMMAND.invoke([f"data={recording}", "out=fit", *SMALL]) == 0
     make_recording(tmp_path / "other.h5", n_neurons=9)
-    assert COMMAND.invoke([name_result("predict=fit"), "data=other.h5", "out=new"]) == 2
+    assert COMMAND.invoke([name_files("predict=fit"), "data=other.h5", "out=new"]) == 2
     assert "number of neurons: expected 8, got 9" in capsys.readouterr().err
     assert not (tmp_path / "new/inference.h5").exists()

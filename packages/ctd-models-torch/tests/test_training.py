@@ -38,14 +38,14 @@ def module_of(random, **settings):
     model = model_of(small_config("gru"), shape)
     batch = batch_of(random, shape, lengths=[7, 3, 5, 7, 1])
     tensors = {"data": batch.data, "lengths": batch.lengths, "rows": batch.rows, "inputs": batch.inputs}
-    return ModelTraining(model, FitConfig(**settings), Validation((7 + 3 + 5 + 7 + 1) * 6 / 5)), tensors
+    return ModelTraining(model, FitConfig(**settings), [Validation((7 + 3 + 5 + 7 + 1) * 6 / 5)]), tensors
 
 
 def test_validation_scores_whole_trials_whatever_is_trained_on(random):
     """A truncated score would make the first, shortest epochs look best."""
     module, batch = module_of(random, growth=GrowthConfig(start_bins=2, full_at=1.0))
     score = module.scores(batch)["loss"]
-    grown = ModelTraining(module.model, FitConfig(), module.validation)
+    grown = ModelTraining(module.model, FitConfig(), module.validations)
     torch.testing.assert_close(score, grown.scores(batch)["loss"])
 
 
@@ -59,7 +59,7 @@ def test_the_score_is_the_mean_over_scored_entries_however_batches_are_cut(rando
 
 def test_the_cosine_rises_then_falls():
     config = FitConfig(max_epochs=20, schedule="cosine", warmup=0.25)
-    module = ModelTraining(torch.nn.Linear(1, 1), config, Validation(1.0))
+    module = ModelTraining(torch.nn.Linear(1, 1), config, [Validation(1.0)])
     rates = [module.rate(epoch) for epoch in range(21)]
     assert rates[:5] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6])
     assert rates[5] == 1.0
@@ -69,7 +69,7 @@ def test_the_cosine_rises_then_falls():
 
 def test_the_plateau_lowers_the_rate_after_waiting():
     config = FitConfig(schedule="plateau", plateau_factor=0.5, plateau_patience=2, warmup=0.0)
-    module = ModelTraining(torch.nn.Linear(1, 1), config, Validation(1.0))
+    module = ModelTraining(torch.nn.Linear(1, 1), config, [Validation(1.0)])
     rates = []
     for score in (3.0, 2.0, 2.5, 2.5, 2.5, 2.5, 1.0, math.nan):
         module._watch(score)
@@ -88,7 +88,7 @@ def test_the_plateau_watches_the_smoothed_score_and_has_a_floor():
         smoothing=0.5,
         warmup=0.0,
     )
-    module = ModelTraining(torch.nn.Linear(1, 1), config, Validation(1.0))
+    module = ModelTraining(torch.nn.Linear(1, 1), config, [Validation(1.0)])
     rates = []
     for score in (3.0, 1.0, 2.5, 1.9, 9.0):  # smoothed: 3, 2, 2.25, 2.075, ...
         module._watch(score)
@@ -98,7 +98,7 @@ def test_the_plateau_watches_the_smoothed_score_and_has_a_floor():
 
 def test_adamw_shrinks_weights_that_have_no_gradient():
     config = FitConfig(optimizer="adamw", learning_rate=0.1, weight_decay=0.5)
-    module = ModelTraining(torch.nn.Linear(1, 1), config, Validation(1.0))
+    module = ModelTraining(torch.nn.Linear(1, 1), config, [Validation(1.0)])
     optimizer = module.make_optimizer(config)
     before = module.model.weight.item()
     module.model.weight.grad = torch.zeros(1, 1)
@@ -111,7 +111,7 @@ def test_bits_per_spike_are_those_of_the_whole_set_in_each_region(ragged):
     with cc.open(ragged) as file:
         data = Recording(file, RecordingConfig())
         model = model_of(small_config("gru"), Shape.of(data, None))
-        module = ModelTraining(model, FitConfig(), Validation.of(data))
+        module = ModelTraining(model, FitConfig(), [Validation.of(data)])
         rows = data.rows("valid")
         parts = [data.read(part) for part in (rows[:1], rows[1:])]
         scores = [module.scores(part) for part in parts]

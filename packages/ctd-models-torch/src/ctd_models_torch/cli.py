@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ctd_contract.command import Command, CommandConfig, UserError
 from ctd_models_torch.config import (
@@ -20,6 +21,7 @@ from ctd_models_torch.config import (
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.presets import PRESETS
 from ctd_models_torch.registry import MODELS, READOUTS, TRAININGS
+from ctd_models_torch.sessions.results import INDEX, RESULT, any_result
 
 if TYPE_CHECKING:
     from ctd_contract.command import Run
@@ -30,23 +32,33 @@ class ModelsConfig(CommandConfig):
     """Settings of the command.
 
     Attributes:
-        data: The recording.
+        data: The recording, or a list of several that are fitted together; also as a pattern, ``days/*.h5``.
         name: What the fit is called in tables and figures; by default the model's name.
         predict: Folder of a finished run, or its inference file: that run's model is applied to `data`, and
             nothing is trained.
+        session: With `predict`, of a model of several recordings: which one's neurons `data` has; by default
+            it is found by the neurons' ids and the recording's name.
         model: The model.
         readout: Its readout.
         recording: How the recording is read.
         training: How the model is trained; by default as suits the model.
     """
 
-    data: str = "???"
+    data: Any = "???"
     name: str | None = None
     predict: str | None = None
+    session: str | None = None
     model: ModelConfig = field(default_factory=GRUConfig)
     readout: ReadoutConfig = field(default_factory=LinearReadoutConfig)
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     training: FitConfig = field(default_factory=GRUFitConfig)
+
+    def __post_init__(self) -> None:
+        paths = self.data if isinstance(self.data, list) else [self.data]
+        if not paths or not all(isinstance(path, str) for path in paths):
+            raise ValueError(f"data is a file or a list of files, data=[a.h5,b.h5], got {self.data}")
+        if self.predict is not None and len(paths) > 1:
+            raise ValueError(f"a prediction is of one recording, got {len(paths)} in data")
 
 
 def run(config: ModelsConfig, job: Run) -> None:
@@ -58,8 +70,9 @@ def run(config: ModelsConfig, job: Run) -> None:
         if config.predict is not None:
             predict(
                 Path(config.predict).parent,
-                config.data,
+                _listed(config.data)[0],
                 job.result,
+                session=config.session,
                 memory_mb=config.recording.memory_mb,
                 accelerator=config.training.accelerator,
                 run=job.id,
@@ -67,7 +80,7 @@ def run(config: ModelsConfig, job: Run) -> None:
             )
             return
         fit(
-            config.data,
+            _listed(config.data),
             job.folder,
             model=config.model,
             readout=config.readout,
@@ -84,11 +97,20 @@ def run(config: ModelsConfig, job: Run) -> None:
         raise UserError(str(error)) from error
 
 
+def _listed(data: str | list[str]) -> list[str]:
+    return data if isinstance(data, list) else [data]
+
+
+def _result(config: ModelsConfig) -> str:
+    """Name of the file that a run writes last."""
+    return INDEX if len(_listed(config.data)) > 1 else RESULT
+
+
 COMMAND = Command(
     name="ctd-models-torch",
     config=ModelsConfig,
     run=run,
-    result="inference.h5",
+    result=_result,
     summary="fit a latent-dynamics model to a recording, or apply a fitted one (predict=FOLDER).",
     example="ctd-models-torch model=gru data=recording.h5",
     groups={"model": MODELS, "readout": READOUTS, "training": TRAININGS},
@@ -100,11 +122,19 @@ COMMAND = Command(
 
 def main() -> None:
     """Run the command."""
-    COMMAND.main([name_result(argument) for argument in sys.argv[1:]])
+    COMMAND.main([name_files(argument) for argument in sys.argv[1:]])
 
 
-def name_result(argument: str) -> str:
-    """Name the file of a run's folder: its digest, not the folder's name, tells which model it is."""
+def name_files(argument: str) -> str:
+    """Name the files that an argument stands for: a run's by its folder, recordings by a pattern.
+
+    The digest of a run's file, not its folder's name, tells which model it is.
+    """
     key, _, value = argument.partition("=")
-    is_folder = key == "predict" and Path(value).suffix != ".h5"
-    return f"predict={Path(value) / COMMAND.result}" if is_folder and value else argument
+    if key == "predict" and value and Path(value).suffix != ".h5":
+        return f"predict={any_result(Path(value))}"
+    if key == "data" and any(mark in value for mark in "*?"):
+        parts = value.strip("[]").split(",")
+        found = [path for part in parts for path in sorted(glob(part, recursive=True)) or [part]]
+        return f"data=[{','.join(found)}]"
+    return argument

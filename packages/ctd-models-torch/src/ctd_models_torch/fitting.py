@@ -1,19 +1,20 @@
-"""The whole fit of a model to a recording: data, training, the saved model, the inference file."""
+"""The whole fit of a model to recordings: data, training, the saved model, the inference files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import ctd_contract as cc
+from ctd_contract.torch.batches import Batches
 from ctd_contract.torch.training import FitResult
 from ctd_contract.torch.training import fit as train
 from ctd_models_torch import inference
-from ctd_models_torch.build import build_model
+from ctd_models_torch.build import build_sessions
 from ctd_models_torch.config import (
     FitConfig,
     LinearReadoutConfig,
@@ -24,11 +25,12 @@ from ctd_models_torch.config import (
 from ctd_models_torch.recording import Recording
 from ctd_models_torch.registry import name_of
 from ctd_models_torch.saved import SavedModel, save_model
+from ctd_models_torch.sessions.batches import BalancedBatches, SuccessiveBatches
+from ctd_models_torch.sessions.recordings import open_recordings
+from ctd_models_torch.sessions.results import file_names, write_index
 from ctd_models_torch.shape import Shape
 from ctd_models_torch.training import ModelTraining, check_config
 from ctd_models_torch.validation import Validation
-
-RESULT = "inference.h5"
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,22 @@ class Fitted:
     Attributes:
         saved: The model with the weights of the best check.
         training: How training went.
-        path: The inference file.
+        paths: The inference file of each recording, in the order of the model's sessions.
     """
 
     saved: SavedModel
     training: FitResult
-    path: Path
+    paths: list[Path]
+
+    @property
+    def path(self) -> Path:
+        """The inference file of a fit to one recording."""
+        (path,) = self.paths
+        return path
 
 
 def fit(
-    recording: str | Path,
+    recording: str | Path | Sequence[str | Path],
     folder: str | Path,
     *,
     model: ModelConfig,
@@ -61,12 +69,14 @@ def fit(
     run: str | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> Fitted:
-    """Fit a model to a recording and infer all its trials.
+    """Fit a model to one or several recordings and infer all their trials.
 
-    The folder gets ``metrics.csv``, ``checkpoints/``, ``model.safetensors`` and ``inference.h5``.
+    The folder gets ``metrics.csv``, ``checkpoints/``, ``model.safetensors`` and ``inference.h5``; of several
+    recordings one ``inference_<name>.h5`` each, and the list ``sessions.json``.
 
     Args:
-        recording: The recording's file; training trials are trained on, validation trials choose the weights.
+        recording: The recording's file, or those of several; training trials are trained on, validation
+            trials choose the weights.
         folder: The run's folder.
         model: Settings of the model, say `GRUConfig()`.
         training: Settings of the training, say `FitConfig()`.
@@ -75,7 +85,7 @@ def fit(
         name: What the fit is called in tables and figures; by default the model's name.
         seed: Seed of everything random.
         resume: Continue an interrupted fit from its last checkpoint.
-        overwrite: Replace an existing inference file.
+        overwrite: Replace existing inference files.
         run: Id of the run, for provenance.
         config: What provenance says of the settings; by default all of these.
 
@@ -93,50 +103,117 @@ def fit(
     check_config(training)
     training = replace(training, min_epochs=max(training.min_epochs, model.ramped_epochs))
     kind = name_of(model)
-    with cc.open(recording) as file:
-        data = Recording(file, reading, behavior=model.predicts_behavior)
-        module, shape = prepare(data, model, readout, training, seed)
-        trained = _train(module, data, folder, training, seed, resume)
-        described = dict(config) if config is not None else _describe(kind, model, readout, reading, training)
-        saved = SavedModel(module.model, kind, shape, described, seed)
-        save_model(folder, saved, model, readout)
-        inference.write(
-            folder / RESULT,
-            module.model,
-            data,
-            model=kind,
-            name=name,
-            config=described,
+    paths = [recording] if isinstance(recording, str | Path) else recording
+    described = dict(config) if config is not None else describe(model, readout, reading, training)
+    with ExitStack() as stack:
+        data = open_recordings(paths, reading, stack, behavior=model.predicts_behavior)
+        module, shapes = prepare_all(data, model, readout, training, seed)
+        trained = train(
+            module,
+            *batches_of(data, training, seed),
+            folder=folder,
+            config=training,
             seed=seed,
+            resume=resume,
+            label="fitting",
+        )
+        saved = SavedModel(module.model, kind, shapes, described, seed)
+        results = write_fit(
+            folder,
+            saved,
+            model,
+            readout,
+            data,
+            name=name,
             run=run,
             device=device_of(training.accelerator),
+            # An interrupted fit may have written some of the files.
+            overwrite=overwrite or (resume and len(data) > 1),
+        )
+    return Fitted(saved, trained, results)
+
+
+def write_fit(
+    folder: Path,
+    saved: SavedModel,
+    model: ModelConfig,
+    readout: ReadoutConfig,
+    data: Sequence[Recording],
+    *,
+    name: str | None,
+    run: str | None,
+    device: torch.device,
+    overwrite: bool,
+) -> list[Path]:
+    """Write a fitted model and what it infers of its recordings.
+
+    Args:
+        folder: The run's folder.
+        saved: The model.
+        model: Its settings.
+        readout: Of its readout.
+        data: The recordings that it was fitted to.
+        name: As in `fit`.
+        run: As in `fit`.
+        device: Where to infer.
+        overwrite: Replace existing inference files.
+
+    Returns:
+        The inference file of each recording.
+    """
+    save_model(folder, saved, model, readout)
+    results = [folder / file for file in file_names(data)]
+    for index, (own, path) in enumerate(zip(data, results, strict=True)):
+        inference.write(
+            path,
+            saved.model.one_session(index),
+            own,
+            model=saved.kind,
+            name=name,
+            config=saved.config,
+            seed=saved.seed,
+            run=run,
+            device=device,
             overwrite=overwrite,
         )
-    return Fitted(saved, trained, folder / RESULT)
+    if len(data) > 1:
+        write_index(folder, data)
+    return results
 
 
 def prepare(
     data: Recording, model: ModelConfig, readout: ReadoutConfig, training: FitConfig, seed: int
 ) -> tuple[ModelTraining, Shape]:
     """Make a model for a recording, ready to be trained; its readout starts at the mean rates."""
-    shape = Shape.of(data, model.window)
-    built = build_model(model, readout, shape, data.statistics(data.rows("train")), seed=seed)
-    return ModelTraining(built, training, Validation.of(data)), shape
+    module, (shape,) = prepare_all([data], model, readout, training, seed)
+    return module, shape
 
 
-def _train(
-    module: ModelTraining, data: Recording, folder: Path, training: FitConfig, seed: int, resume: bool
-) -> FitResult:
-    batches = data.batches(data.rows("train"), training.batch_size, shuffle=True, seed=seed)
-    checks = data.batches(data.rows("valid"), inference.BATCH_SIZE)
-    return train(
-        module, batches, checks, folder=folder, config=training, seed=seed, resume=resume, label="fitting"
-    )
+def prepare_all(
+    data: Sequence[Recording], model: ModelConfig, readout: ReadoutConfig, training: FitConfig, seed: int
+) -> tuple[ModelTraining, list[Shape]]:
+    """As `prepare`, for all recordings of a fit."""
+    shapes = [Shape.of(recording, model.window) for recording in data]
+    statistics = [recording.statistics(recording.rows("train")) for recording in data]
+    built = build_sessions(model, readout, shapes, statistics, seed=seed)
+    return ModelTraining(built, training, [Validation.of(recording) for recording in data]), shapes
 
 
-def _describe(kind: str, model: Any, readout: Any, reading: Any, training: Any) -> dict[str, Any]:
+def batches_of(data: Sequence[Recording], training: FitConfig, seed: int) -> tuple[Batches, Batches]:
+    """Batches to train on, in orders drawn from the seed, and those that checks score."""
+    each = [recording.batches(recording.rows("valid"), inference.BATCH_SIZE) for recording in data]
+    if len(data) == 1:
+        rows = data[0].rows("train")
+        return data[0].batches(rows, training.batch_size, shuffle=True, seed=seed), each[0]
+    return BalancedBatches(data, training.batch_size, seed=seed), SuccessiveBatches(each)
+
+
+def describe(
+    model: ModelConfig, readout: ReadoutConfig, reading: RecordingConfig, training: FitConfig
+) -> dict[str, Any]:
+    """All settings as plain data, for provenance."""
     return {
-        "model": {"name": kind, **asdict(model)},
+        "model": {"name": name_of(model), **asdict(model)},
         "readout": {"name": name_of(readout), **asdict(readout)},
         "recording": asdict(reading),
         "training": asdict(training),

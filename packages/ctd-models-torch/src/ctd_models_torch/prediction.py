@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import ctd_contract as cc
@@ -11,6 +12,7 @@ from ctd_models_torch.errors import InputError
 from ctd_models_torch.fitting import device_of
 from ctd_models_torch.recording import Recording
 from ctd_models_torch.saved import load_model
+from ctd_models_torch.sessions.recordings import session_names
 from ctd_models_torch.shape import Shape
 
 
@@ -19,6 +21,7 @@ def predict(
     recording: str | Path,
     path: str | Path,
     *,
+    session: str | None = None,
     memory_mb: int = RecordingConfig.memory_mb,
     accelerator: str = "auto",
     run: str | None = None,
@@ -30,18 +33,21 @@ def predict(
         folder: Folder of the finished fit.
         recording: A recording with the same neurons, bin width and inputs.
         path: The inference file to write.
+        session: Of a model of several recordings: name of the one whose neurons these are. By default the one
+            that they fit, and where they fit several the one with the recording's own name.
         memory_mb: As in `RecordingConfig`.
         accelerator: As in `FitConfig`.
         run: Id of the run, for provenance.
         overwrite: Replace an existing file.
 
     Raises:
-        InputError: There is no model in the folder, or the recording differs from what it is for.
+        InputError: There is no model in the folder, or the recording differs from what it is for, or fits
+            several of its sessions.
     """
-    saved = load_model(folder)
+    fitted = load_model(folder)
     with cc.open(recording) as file:
-        data = Recording(file, RecordingConfig(saved.shape.inputs, memory_mb=memory_mb))
-        check_fits(saved.shape, data)
+        data = Recording(file, RecordingConfig(fitted.shapes[0].inputs, memory_mb=memory_mb))
+        saved = fitted.one_session(session_of(fitted.shapes, data, session))
         inference.write(
             Path(path),
             saved.model,
@@ -53,6 +59,38 @@ def predict(
             device=device_of(accelerator),
             overwrite=overwrite,
         )
+
+
+def session_of(shapes: Sequence[Shape], data: Recording, name: str | None) -> int:
+    """Position of the session that a recording is one of; see `predict`."""
+    names = [shape.name for shape in shapes]
+    if name is not None or len(names) == 1:
+        if name is not None and name not in names:
+            raise InputError(f"session={name}: the model was fitted to {', '.join(names)}")
+        index = 0 if name is None else names.index(name)
+        check_fits(shapes[index], data)
+        return index
+    fitting, reasons = [], []
+    for index, shape in enumerate(shapes):
+        try:
+            check_fits(shape, data)
+            fitting.append(index)
+        except InputError as error:
+            reasons.append(f"{shape.name}: {error}")
+    if not fitting:
+        raise InputError(
+            f"{data.file.path} fits none of the {len(names)} recordings that the model was fitted to; "
+            f"{'; '.join(reasons)}"
+        )
+    own = session_names([data.name])[0]
+    chosen = [index for index in fitting if names[index] == own] or fitting
+    if len(chosen) > 1:
+        raise InputError(
+            f"{data.file.path} fits several of the recordings that the model was fitted to, and is called "
+            "like none of them: say which one's neurons these are with session= one of "
+            f"{', '.join(names[index] for index in chosen)}"
+        )
+    return chosen[0]
 
 
 def check_fits(shape: Shape, data: Recording) -> None:

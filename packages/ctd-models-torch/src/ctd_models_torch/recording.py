@@ -81,8 +81,10 @@ class Recording:
         file: The open contract file; it must stay open while this is used.
         config: Which inputs, and how much memory.
         behavior: Whether behaviour is predicted as well.
+        name: What it is called; by default as in the file.
 
     Attributes:
+        name: What it is called.
         signal: ``"spikes"`` or ``"activity"``.
         input_signal: Name of the signal that drives the decoder, or None.
         input_size: Its channels.
@@ -92,8 +94,16 @@ class Recording:
         in_memory: Whether the arrays fit the budget; else every batch is read from the file.
     """
 
-    def __init__(self, file: cc.ContractFile, config: RecordingConfig, *, behavior: bool = False) -> None:
+    def __init__(
+        self,
+        file: cc.ContractFile,
+        config: RecordingConfig,
+        *,
+        behavior: bool = False,
+        name: str | None = None,
+    ) -> None:
         self.file = file
+        self.name = file.name if name is None else name
         self.signal = _observed_signal(file)
         self.input_signal = config.inputs
         self.input_size = 0 if config.inputs is None else _input_width(file, config.inputs)
@@ -202,7 +212,9 @@ class Recording:
             tensors["inputs"] = _tensor(_take(signals[self.input_signal], rows))
         if self.behavior_signal is not None:
             tensors["behavior"] = _tensor(_take(signals[self.behavior_signal], rows))
-        tensors["lengths"] = torch.from_numpy(self.file.lengths[rows].astype(np.int64))
+        lengths = self.file.lengths[rows]
+        if (lengths < len(self.file.time)).any():
+            tensors["lengths"] = torch.from_numpy(lengths.astype(np.int64))
         tensors["rows"] = torch.from_numpy(rows.astype(np.int64))
         return tensors
 

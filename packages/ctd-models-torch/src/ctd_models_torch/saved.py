@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
 from ctd_contract.torch.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from ctd_models_torch.base import LatentModel
-from ctd_models_torch.build import build_model
+from ctd_models_torch.build import build_sessions
 from ctd_models_torch.config import ModelConfig, ReadoutConfig
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.registry import MODELS, READOUTS, name_of
@@ -27,16 +27,26 @@ class SavedModel:
     Attributes:
         model: With its weights.
         kind: Its name in `MODELS`.
-        shape: The recordings that it is for.
+        shapes: The recordings that it is for: one, or each session.
         config: The whole configuration of the fit, for provenance.
         seed: Seed of the fit.
     """
 
     model: LatentModel
     kind: str
-    shape: Shape
+    shapes: list[Shape]
     config: dict[str, Any]
     seed: int
+
+    @property
+    def shape(self) -> Shape:
+        """The recordings that a model of one is for."""
+        (shape,) = self.shapes
+        return shape
+
+    def one_session(self, index: int) -> SavedModel:
+        """The model of one of its sessions, with the same weights."""
+        return replace(self, model=self.model.one_session(index), shapes=[self.shapes[index]])
 
 
 def save_model(
@@ -47,7 +57,7 @@ def save_model(
         "format": FORMAT,
         "model": {"name": saved.kind, **asdict(model_config)},
         "readout": {"name": name_of(readout_config), **asdict(readout_config)},
-        "shape": asdict(saved.shape),
+        "shapes": [asdict(shape) for shape in saved.shapes],
         "config": saved.config,
         "seed": saved.seed,
         "weights": dict(saved.model.state_dict()),
@@ -83,10 +93,10 @@ def load_model(folder: str | Path) -> SavedModel:
         )
     model_config = _dataclass(MODELS[names[0]], tree["model"])
     readout_config = _dataclass(READOUTS[names[1]], tree["readout"])
-    shape = Shape(**tree["shape"])
-    model = build_model(model_config, readout_config, shape, None)
+    shapes = [Shape(**shape) for shape in tree["shapes"]]
+    model = build_sessions(model_config, readout_config, shapes, None)
     model.load_state_dict(tree["weights"])
-    return SavedModel(model, names[0], shape, tree["config"], tree["seed"])
+    return SavedModel(model, names[0], shapes, tree["config"], tree["seed"])
 
 
 def _dataclass(kind: type[T], values: Mapping[str, Any]) -> T:

@@ -61,7 +61,7 @@ class Shape:
             bin_width_s=file.bin_width_s,
             regions=None if regions is None else regions.tolist(),
             region_names=None if regions is None else _names(file),
-            name=file.name,
+            name=recording.name,
             bins=len(file.time),
             behavior=recording.behavior_size,
             behavior_unit=recording.behavior_unit,

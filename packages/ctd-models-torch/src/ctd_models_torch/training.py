@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -12,27 +13,27 @@ from ctd_models_torch.base import LatentModel
 from ctd_models_torch.batch import Batch
 from ctd_models_torch.config import FitConfig
 from ctd_models_torch.errors import InputError
-from ctd_models_torch.validation import Validation
+from ctd_models_torch.validation import Validation, of_all_sessions
 
 # The cosine ends at this share of the peak.
 FINAL_RATE = 0.01
 
 
 class ModelTraining(TrainingModule):
-    """Trains a model of a recording.
+    """Trains a model of one or several recordings.
 
     Args:
         model: What is trained.
         config: How.
-        validation: Constants of the validation trials.
+        validations: Constants of each recording's validation trials.
     """
 
-    def __init__(self, model: LatentModel, config: FitConfig, validation: Validation) -> None:
+    def __init__(self, model: LatentModel, config: FitConfig, validations: Sequence[Validation]) -> None:
         super().__init__()
         self.plateau: Tensor
         self.model = model
         self.config = config
-        self.validation = validation
+        self.validations = list(validations)
         # Of the plateau schedule: factor on the rate, best score, checks since then, running mean of the
         # score. A buffer, so that checkpoints hold it.
         self.register_buffer("plateau", torch.tensor([1.0, math.inf, 0.0, math.nan], dtype=torch.float64))
@@ -41,23 +42,29 @@ class ModelTraining(TrainingModule):
 
     def losses(self, batch: dict[str, Tensor], draw: Draw) -> dict[str, Tensor]:
         """See TrainingModule."""
-        trials = Batch.of(batch)
-        n_time = scored_bins(self.config, self.current_epoch, trials.n_time)
-        return self.model.losses(trials, draw, n_time=n_time, epoch=self.current_epoch)
+        sessions = list(Batch.of_sessions(batch).values())
+        n_time = scored_bins(self.config, self.current_epoch, sessions[0].n_time)
+        return self.model.session_losses(sessions, draw, n_time=n_time, epoch=self.current_epoch)
 
     def scores(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Score whole trials, whatever length is trained on: scores of all epochs can be compared."""
-        trials = Batch.of(batch)
+        """Score whole trials of one recording, whatever length is trained on.
+
+        Scores of all epochs can so be compared. Of several recordings see `of_all_sessions`.
+        """
+        ((index, trials),) = Batch.of_sessions(batch).items()
+        model, validation = self.model.one_session(index), self.validations[index]
         with torch.no_grad():
-            inferred = self.model.infer(trials)
-            nll = self.model.nll(inferred, trials)
-            figures = self.model.figures(inferred, trials)
-        total = nll.sum()
-        self.valid_sum = self.valid_sum.to(nll.device) + total
+            inferred = model.infer(trials)
+            nll = model.nll(inferred, trials)
+            figures = model.figures(inferred, trials)
+        scores = {"loss": nll.sum() / (len(trials) * validation.scored_per_trial)}
+        scores |= {name: region.bits_per_spike(nll) for name, region in validation.regions.items()}
+        scores |= {name: values.mean() for name, values in figures.items()}
+        if len(self.validations) > 1:
+            scores = of_all_sessions(scores, index, self.validations)
+        self.valid_sum = self.valid_sum.to(nll.device) + scores["loss"] * len(trials)
         self.valid_trials += len(trials)
-        scores = {"loss": total / (len(trials) * self.validation.scored_per_trial)}
-        scores |= {name: region.bits_per_spike(nll) for name, region in self.validation.regions.items()}
-        return scores | {name: values.mean() for name, values in figures.items()}
+        return scores
 
     def on_validation_epoch_end(self) -> None:
         """Tell the plateau schedule."""

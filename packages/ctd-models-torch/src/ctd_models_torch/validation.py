@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,10 +53,14 @@ class Validation:
             entries also where trials differ in length.
         regions: For spikes: ``bps`` (what encoders see), ``co_bps`` (held-out neurons in
             those bins) and ``fp_bps`` (forward bins), where there are any spikes.
+        name: What the recording is called.
+        trials: Number of validation trials.
     """
 
     scored_per_trial: float
     regions: Mapping[str, Region] = field(default_factory=dict)
+    name: str = ""
+    trials: int = 1
 
     @classmethod
     def of(cls, recording: Recording) -> Validation:
@@ -80,7 +84,36 @@ class Validation:
                 null, total = _null(np.where(mask, counts, 0), np.where(mask, spikes, 0))
                 if total > 0:
                     regions[name] = Region(torch.from_numpy(mask), null / len(rows), total / len(rows))
-        return cls(counts.sum() / len(rows), regions)
+        return cls(counts.sum() / len(rows), regions, recording.name, len(rows))
+
+
+def of_all_sessions(
+    own: Mapping[str, Tensor], index: int, sessions: Sequence[Validation]
+) -> dict[str, Tensor]:
+    """Scores of a batch of one of several recordings, for a mean over the trials of all batches.
+
+    That mean is, under each name, the mean over the recordings that have such a score, however many trials
+    each has, and under ``name/recording`` the recording's own. Hence a batch's scores are scaled up by what
+    share of all trials its recording has, and stand beside zeros for the other recordings.
+
+    Args:
+        own: Means over the batch's trials; ``loss``, the regions' and the model's figures.
+        index: Of its recording.
+        sessions: Of each recording.
+    """
+    weight = sum(session.trials for session in sessions) / sessions[index].trials
+    regions = dict.fromkeys(name for session in sessions for name in session.regions)
+    kept = ("loss", *regions)
+    scores = {}
+    for name in dict.fromkeys([*kept, *own]):
+        having = [i for i, session in enumerate(sessions) if name not in regions or name in session.regions]
+        value = own[name] * weight if name in own else torch.zeros_like(own["loss"])
+        scores[name] = value / len(having)
+        if name in kept:
+            scores |= {
+                f"{name}/{sessions[i].name}": value if i == index else torch.zeros_like(value) for i in having
+            }
+    return scores
 
 
 def _masks(recording: Recording) -> dict[str, np.ndarray]:

@@ -25,7 +25,7 @@ class Command:
         name: What the user types; also the package whose version counts.
         config: Dataclass of all settings, derived from `CommandConfig`.
         run: Called with the settings and the claimed run; writes `Run.result`.
-        result: File name of the result inside the run's folder.
+        result: File name of the result inside the run's folder, or a function of the settings that gives it.
         summary: What the command does, in a sentence, for ``--help``.
         example: One line that works, for ``--help``.
         groups: For each field that is a choice: the dataclass of each option.
@@ -38,7 +38,7 @@ class Command:
     name: str
     config: type[CommandConfig]
     run: Callable[[Any, Run], None]
-    result: str
+    result: str | Callable[[Any], str]
     summary: str = ""
     example: str = ""
     groups: Mapping[str, Mapping[str, type]] = field(default_factory=dict)
@@ -158,9 +158,8 @@ class Command:
             self.name, installed_version(self.name), {**shown, **dict.fromkeys(self.files)}, digests
         )
         folder = Path(config.out) if config.out else Path("outputs") / self.name / identity
-        return Run(
-            folder=folder, result=folder / self.result, config=shown, id=identity, resume=config.resume
-        )
+        result = folder / (self.result if isinstance(self.result, str) else self.result(config))
+        return Run(folder=folder, result=result, config=shown, id=identity, resume=config.resume)
 
     def _explain(self, error: BaseException) -> BaseException:
         from ctd_contract.command.suggest import explain
