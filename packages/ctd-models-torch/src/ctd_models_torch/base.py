@@ -15,6 +15,7 @@ from ctd_contract.dynamics import Dynamics, Probe
 from ctd_contract.readout import Readout as PortableReadout
 from ctd_models_torch.batch import Batch
 from ctd_models_torch.losses import Observation
+from ctd_models_torch.recording import Recording
 
 Draw = Callable[[str], torch.Generator]
 
@@ -53,6 +54,13 @@ class LatentModel(nn.Module, ABC):
     by_region: ClassVar[bool] = False
 
     observation: Observation
+
+    def start_from(self, recordings: Sequence[Recording]) -> None:
+        """Set initial weights that depend on more of the training trials than their statistics.
+
+        Args:
+            recordings: Those that the model was made for.
+        """
 
     @abstractmethod
     def infer(self, batch: Batch) -> Inferred:

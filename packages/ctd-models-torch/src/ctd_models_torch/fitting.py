@@ -196,6 +196,7 @@ def prepare_all(
     shapes = [Shape.of(recording, model.window) for recording in data]
     statistics = [recording.statistics(recording.rows("train")) for recording in data]
     built = build_sessions(model, readout, shapes, statistics, seed=seed)
+    built.start_from(data)
     return ModelTraining(built, training, [Validation.of(recording) for recording in data]), shapes
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from ctd_contract.torch.random import generator
 from ctd_models_torch.config import ReadoutConfig
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.lfads.behavior import BehaviorReadout
@@ -17,6 +18,7 @@ from ctd_models_torch.lfads.encoders import Encoder
 from ctd_models_torch.lfads.generators import make_generator
 from ctd_models_torch.lfads.model import LFADS
 from ctd_models_torch.lfads.priors import make_prior
+from ctd_models_torch.lfads.read_in import ReadIn
 from ctd_models_torch.lfads.session_parts import SessionParts
 from ctd_models_torch.observations import make_observation
 from ctd_models_torch.readouts.build import build_readout
@@ -36,7 +38,8 @@ def build_lfads(
     first, controls = shapes[0], model.controller
     for shape in shapes:
         _check(model, shape)
-    channels = len(first.view.neurons)
+    read_in = _channels(model, shapes)
+    channels = read_in or len(first.view.neurons)
     encoder = Encoder(channels, model.encoder.size, model.generator, generator=random)
     control_encoder, controller = None, None
     if controls.exists:
@@ -56,7 +59,7 @@ def build_lfads(
     lfads = LFADS(
         model,
         sessions=[
-            _session(model, readout, shape, known, random)
+            _session(model, readout, shape, known, read_in, _stream(random, shape, shapes))
             for shape, known in zip(shapes, statistics, strict=True)
         ],
         encoder=encoder,
@@ -84,17 +87,49 @@ def _behavior(
     return BehaviorReadout(decoder, center, scale, model.behavior)
 
 
+def _channels(model: LFADSConfig, shapes: Sequence[Shape]) -> int:
+    """Channels of the read-ins; 0 for none."""
+    size = model.read_in.size
+    if size is None:
+        size = model.factors if len(shapes) > 1 else 0
+    seen = [[shape.neurons[index] for index in shape.view.neurons.tolist()] for shape in shapes]
+    if size == 0 and any(ids != seen[0] for ids in seen):
+        raise InputError(
+            "model.read_in.size=0 gives encoders the neurons themselves, and the recordings "
+            f"{', '.join(shape.name for shape in shapes)} differ in those that may be seen: set it to the "
+            "number of channels that encoders are to read"
+        )
+    if size == 0 and model.read_in.initialize != "random":
+        raise InputError(
+            f"model.read_in.initialize={model.read_in.initialize} needs a read-in: set model.read_in.size"
+        )
+    return size
+
+
+def _stream(random: torch.Generator, shape: Shape, shapes: Sequence[Shape]) -> torch.Generator:
+    """Stream of a recording's initial weights; of one among several it depends on the name alone."""
+    return random if len(shapes) == 1 else generator(random.initial_seed(), "session", shape.name)
+
+
 def _session(
-    model: LFADSConfig, readout: ReadoutConfig, shape: Shape, statistics: Statistics, random: torch.Generator
+    model: LFADSConfig,
+    readout: ReadoutConfig,
+    shape: Shape,
+    statistics: Statistics,
+    channels: int,
+    random: torch.Generator,
 ) -> SessionParts:
     view = shape.view
     observation, bias = make_observation(model.observation, shape.signal, statistics)
+    read_in = ReadIn(len(view.neurons), channels, generator=random) if channels else None
+    if read_in is not None:
+        read_in.requires_grad_(model.read_in.trained)
     return SessionParts(
         shape.name,
         model,
         view=view,
         standardization=Standardization.of(view, statistics, on=model.encoder.standardize),
-        read_in=None,
+        read_in=read_in,
         readout=build_readout(readout, model.factors, bias, random),
         observation=observation,
     )

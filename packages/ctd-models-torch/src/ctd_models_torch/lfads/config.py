@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ctd_models_torch.config import FitConfig, ModelConfig, require, require_mlp
+from ctd_models_torch.lfads.read_in_config import ReadInConfig
 
 
 def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -239,6 +240,7 @@ class LFADSConfig(ModelConfig):
         size: Length of the generator's state.
         factors: Number of factors, from which the readout goes.
         initial_condition: Length of the initial condition's code.
+        read_in: From each recording's neurons to what encoders read; none by default with one recording.
         encoder: Encoder of the initial condition.
         generator: The generator.
         controller: The controller; none by default, so that known inputs or nothing drive the generator.
@@ -260,6 +262,7 @@ class LFADSConfig(ModelConfig):
     size: int = 64
     factors: int = 20
     initial_condition: int = 64
+    read_in: ReadInConfig = field(default_factory=ReadInConfig)
     encoder: InitialEncoderConfig = field(default_factory=InitialEncoderConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     controller: ControllerConfig = field(default_factory=ControllerConfig)

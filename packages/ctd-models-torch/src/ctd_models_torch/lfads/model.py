@@ -18,6 +18,7 @@ from ctd_models_torch.base import Draw, Inferred, LatentModel
 from ctd_models_torch.batch import Batch, View
 from ctd_models_torch.coordinated_dropout import dropout
 from ctd_models_torch.decoders.base import array
+from ctd_models_torch.lfads.aligned_start import aligned_recordings, start_aligned
 from ctd_models_torch.lfads.config import LFADSConfig
 from ctd_models_torch.lfads.controller_inputs import controller_inputs
 from ctd_models_torch.lfads.decoder import LFADSDecoder, Masks
@@ -30,6 +31,7 @@ from ctd_models_torch.lfads.priors import Prior
 from ctd_models_torch.lfads.session_parts import SessionParts
 from ctd_models_torch.losses import Observation
 from ctd_models_torch.observations import portable
+from ctd_models_torch.recording import Recording
 
 # Least variance of the initial condition's posterior.
 VARIANCE_FLOOR = 1e-4
@@ -161,6 +163,16 @@ class LFADS(LatentModel):
         twin = copy.copy(self)
         twin._modules = self._modules | {"sessions": nn.ModuleList([self.sessions[index]])}
         return twin
+
+    def start_from(self, recordings: Sequence[Recording]) -> None:
+        """See LatentModel: read-ins may start as principal components of the recordings."""
+        settings = self.config.read_in
+        if settings.initialize != "random":
+            first = self.all_parts[0].read_in
+            size = 0 if first is None else len(first.bias)
+            found = aligned_recordings(recordings, self._view.bins.numpy(), size, settings)
+            for parts, own in zip(self.all_parts, found, strict=True):
+                start_aligned(parts, own)
 
     def infer(self, batch: Batch) -> Inferred:
         """See LatentModel; the means of the posteriors are passed on."""
