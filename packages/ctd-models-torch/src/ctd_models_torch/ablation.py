@@ -49,5 +49,5 @@ def ablated(model: LatentModel, batch: Batch, keep: Sequence[int] = ()) -> Infer
     drive = controls if batch.inputs is None else torch.cat([controls, batch.inputs], dim=2)
     states = model.decoder.generator(drive, found.state, batch.n_time)
     decoded = Decoded(states, functional.linear(states, model.decoder.factor_weight))
-    inferred = model.inferred_of(replace(found, decoded=decoded, drive=drive), batch)
+    inferred = model.inferred_of(replace(found, decoded=decoded, drive=drive), batch.lengths)
     return replace(inferred, signals=inferred.signals | {"inferred_inputs": controls})

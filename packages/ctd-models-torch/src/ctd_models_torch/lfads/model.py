@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -176,15 +176,18 @@ class LFADS(LatentModel):
 
     def infer(self, batch: Batch) -> Inferred:
         """See LatentModel; the means of the posteriors are passed on."""
-        return self.inferred_of(self.passed(batch), batch)
+        found = self.passed(batch)
+        nats = self._divergences(found, Trials.of([batch]), None)
+        figures = {f"kl_{name}": values for name, values in nats.items()}
+        return replace(self.inferred_of(found, batch.lengths), figures=figures)
 
     def passed(self, batch: Batch) -> Pass:
         """One pass over all bins without randomness."""
         parts = self.session
         return self._run(parts.read(parts.see(batch)), Trials.of([batch]), batch.n_time, None)
 
-    def inferred_of(self, found: Pass, batch: Batch) -> Inferred:
-        """What one pass without randomness tells of a batch."""
+    def inferred_of(self, found: Pass, lengths: Tensor) -> Inferred:
+        """What one pass found, of trials of these lengths, (trial,)."""
         signals = {"factors": found.decoded.factors}
         inferred = (
             ("initial_condition", found.initial, self.initial_prior),
@@ -195,13 +198,10 @@ class LFADS(LatentModel):
                 signals[name] = posterior.mean
                 # Where means are passed on nothing has trained the spread.
                 signals |= {f"{name}_std": posterior.std} if prior.samples else {}
-        figures = {
-            f"kl_{name}": nats for name, nats in self._divergences(found, Trials.of([batch]), None).items()
-        }
         if self.session.behavior is not None:
-            signals["behavior_prediction"] = self.session.behavior(found.decoded.factors, batch.lengths)
+            signals["behavior_prediction"] = self.session.behavior(found.decoded.factors, lengths)
         prediction = self.session.readout(found.decoded.factors)
-        return Inferred(prediction, found.decoded.states, found.state, found.drive, signals, figures)
+        return Inferred(prediction, found.decoded.states, found.state, found.drive, signals)
 
     def losses(self, batch: Batch, draw: Draw, *, n_time: int, epoch: int) -> dict[str, Tensor]:
         """See LatentModel."""
