@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from ctd_contract.torch.sequences.arguments import choose
 from ctd_models_torch.multi_region.loop_arguments import BACKENDS, LoopArguments, Looped, RegionParameters
+from ctd_models_torch.multi_region.loop_fast import loop_fast
 from ctd_models_torch.multi_region.loop_plain import loop_plain
 
 
@@ -26,7 +27,9 @@ def loop(regions: Sequence[RegionParameters], arguments: LoopArguments, *, backe
     Args:
         regions: Parameters of each.
         arguments: Everything else.
-        backend: ``"fast"``, or ``"plain"`` for the loop of cells that it is tested against.
+        backend: ``"fast"``, or ``"plain"`` for the loop of cells that it is tested against. Messages that
+            are made of rates by a readout that isn't affine always take the plain loop.
     """
     choose("backend", backend, BACKENDS)
-    return loop_plain(regions, arguments)
+    fast = loop_fast(regions, arguments) if backend == "fast" else None
+    return loop_plain(regions, arguments) if fast is None else fast

@@ -119,6 +119,13 @@ def bounded_log_variance(raw: Tensor) -> Tensor:
     return torch.logaddexp(bent, bent.new_tensor(math.log(VARIANCE_FLOOR)))
 
 
+def log_variance_slope(raw: Tensor) -> Tensor:
+    """Derivative of `bounded_log_variance`."""
+    tanh = torch.tanh(raw / LOG_VARIANCE_BOUND)
+    above = LOG_VARIANCE_BOUND * tanh - math.log(VARIANCE_FLOOR)
+    return (1.0 - tanh.square()) * torch.sigmoid(above)
+
+
 def slot(region: int, other: int) -> int:
     """Position of another region among all that are not ``region``."""
     return other if other < region else other - 1
