@@ -109,6 +109,10 @@ class LatentModel(nn.Module, ABC):
     def portable_readout(self, bin_width_s: float) -> PortableReadout:
         """The chain from states to rates in spikes/s, or to activity."""
 
+    def units(self) -> dict[str, str]:
+        """Units of signals that it infers in a unit of their own, by name; none by default."""
+        return {}
+
     def columns(self) -> dict[tuple[str, str], np.ndarray]:
         """Columns of tables about what it infers, ``("states", "region")`` to its values say; else none."""
         return {}

@@ -128,6 +128,7 @@ def write(
             probe=fitted.probe(states, np.concatenate(drive, axis=2) if drive else None),
             readout=fitted.portable_readout(recording.file.bin_width_s),
             columns=fitted.columns(),
+            units=fitted.units(),
             **provenance,
             **cast(dict[str, Any], found),
         )

@@ -1,7 +1,8 @@
-"""Mean and spread of samples that come in chunks."""
+"""Mean and spread of what comes in blocks."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,3 +39,37 @@ class RunningMoments:
     def std(self) -> Tensor:
         """Standard deviation; of two or more samples."""
         return (self._scatter / (self.count - 1) + self._within / self.count).sqrt()
+
+
+class ChannelMoments:
+    """Mean and variance of each channel over the entries that count, block by block.
+
+    Args:
+        channels: Their number.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.count, self._total, self._squares = np.zeros((3, channels))
+
+    def add(self, values: Tensor, counted: Tensor) -> None:
+        """Take (trial, time, channel) with bool ``counted``, broadcastable to it."""
+        counted = counted.expand_as(values)
+        values = torch.where(counted, values.to(torch.float64), 0.0)
+        self.count += counted.sum((0, 1)).numpy()
+        self._total += values.sum((0, 1)).numpy()
+        self._squares += values.square().sum((0, 1)).numpy()
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(channel,), once every channel has been counted."""
+        return self._total / self.count
+
+    @property
+    def variance(self) -> np.ndarray:
+        """(channel,), likewise."""
+        return self.scatter / self.count
+
+    @property
+    def scatter(self) -> np.ndarray:
+        """Sum of squared deviations from the mean, (channel,); 0 where nothing was counted."""
+        return np.maximum(self._squares - self._total**2 / np.maximum(self.count, 1), 0.0)

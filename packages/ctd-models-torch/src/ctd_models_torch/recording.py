@@ -17,6 +17,7 @@ from ctd_contract.torch.random import generator
 from ctd_models_torch.batch import Batch, View, measured_entries
 from ctd_models_torch.config import RecordingConfig
 from ctd_models_torch.errors import InputError
+from ctd_models_torch.moments import ChannelMoments
 
 INFERRED = ("inferred_inputs", "states", "factors", "rates")
 
@@ -43,35 +44,6 @@ class Statistics:
         """Of a model whose saved weights will replace what is made of them."""
         ones = np.ones(neurons)
         return cls(ones, ones, ones, (np.zeros(behavior), np.ones(behavior)) if behavior else None)
-
-
-class _Moments:
-    """Mean and variance of each channel over the entries that count, block by block.
-
-    Args:
-        channels: Their number.
-    """
-
-    def __init__(self, channels: int) -> None:
-        self.count, self._total, self._squares = np.zeros((3, channels))
-
-    def add(self, values: Tensor, counted: Tensor) -> None:
-        """Take (trial, time, channel) with bool ``counted``, broadcastable to it."""
-        counted = counted.expand_as(values)
-        values = torch.where(counted, values.to(torch.float64), 0.0)
-        self.count += counted.sum((0, 1)).numpy()
-        self._total += values.sum((0, 1)).numpy()
-        self._squares += values.square().sum((0, 1)).numpy()
-
-    @property
-    def mean(self) -> np.ndarray:
-        """(channel,), once every channel has been counted."""
-        return self._total / self.count
-
-    @property
-    def variance(self) -> np.ndarray:
-        """(channel,), likewise."""
-        return np.maximum(self._squares / self.count - self.mean**2, 0.0)
 
 
 class Recording:
@@ -158,7 +130,7 @@ class Recording:
         Raises:
             InputError: A neuron or a channel of behaviour is never measured, or such a channel is constant.
         """
-        neurons, behavior = _Moments(self.file.sizes["neuron"]), _Moments(self.behavior_size)
+        neurons, behavior = ChannelMoments(self.file.sizes["neuron"]), ChannelMoments(self.behavior_size)
         least = np.full(self.file.sizes["neuron"], np.inf)
         chosen = np.zeros(self.file.sizes["trial"], bool)
         chosen[rows] = True
@@ -177,7 +149,7 @@ class Recording:
         scale = self._behavior_scale(behavior) if self.behavior_size else None
         return Statistics(neurons.mean, neurons.variance, least, scale)
 
-    def _behavior_scale(self, moments: _Moments) -> tuple[np.ndarray, np.ndarray]:
+    def _behavior_scale(self, moments: ChannelMoments) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each channel."""
         where = f"{self.file.path}:/signals/{self.behavior_signal}"
         if not moments.count.all():

@@ -60,6 +60,9 @@ class ModelTraining(TrainingModule):
         scores = {"loss": nll.sum() / (len(trials) * validation.scored_per_trial)}
         scores |= {name: region.bits_per_spike(nll) for name, region in validation.regions.items()}
         scores |= {name: values.mean() for name, values in figures.items()}
+        if validation.behavior is not None:
+            decoded = inferred.signals["behavior_prediction"]
+            scores["behavior_r2"] = validation.behavior.r2(decoded, trials)
         if len(self.validations) > 1:
             scores = of_all_sessions(scores, index, self.validations)
         self.valid_sum = self.valid_sum.to(nll.device) + scores["loss"] * len(trials)

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ctd_models_torch.batch import Batch
+from ctd_models_torch.batch import Batch, measured_entries
 from ctd_models_torch.errors import InputError
+from ctd_models_torch.moments import ChannelMoments
 from ctd_models_torch.recording import Recording
 
 # Trials that are read at once.
@@ -45,6 +46,47 @@ class Region:
 
 
 @dataclass(frozen=True)
+class BehaviorScale:
+    """How much each channel of behaviour varies in the validation trials.
+
+    Attributes:
+        scatter: Sum of squared deviations from the channel's mean per trial, (behavior,); 0 where nothing
+            was measured.
+    """
+
+    scatter: Tensor
+
+    @classmethod
+    def of(cls, recording: Recording, rows: np.ndarray) -> BehaviorScale | None:
+        """Measure it over some trials; None where no behaviour is predicted or none of them varies."""
+        moments = ChannelMoments(recording.behavior_size)
+        for start in range(0, len(rows) if recording.behavior_size else 0, BLOCK):
+            batch = Batch.of(recording.read(rows[start : start + BLOCK]))
+            if batch.behavior is not None:
+                moments.add(batch.behavior, measured_entries(batch.behavior, batch.lengths))
+        scatter = torch.from_numpy(moments.scatter / len(rows)).to(torch.float32)
+        return cls(scatter) if (scatter > 0).any() else None
+
+    def r2(self, prediction: Tensor, batch: Batch) -> Tensor:
+        """Mean over channels of 1 - squared errors / squared deviations, a scalar.
+
+        The sums over all validation trials are divided, not each batch's.
+
+        Args:
+            prediction: (trial, time, behavior).
+            batch: The trials, with their behaviour.
+        """
+        if batch.behavior is None:
+            raise ValueError("behaviour is scored, but the recording was read without it")
+        measured = measured_entries(batch.behavior, batch.lengths)
+        error = torch.where(measured, prediction - batch.behavior, 0.0).square().sum((0, 1)) / len(batch)
+        scatter = self.scatter.to(error.device)
+        varies = scatter > 0
+        scores = 1.0 - error / torch.where(varies, scatter, 1.0)
+        return torch.where(varies, scores, 0.0).sum() / varies.sum()
+
+
+@dataclass(frozen=True)
 class Validation:
     """Constants of the validation trials.
 
@@ -55,12 +97,14 @@ class Validation:
             those bins) and ``fp_bps`` (forward bins), where there are any spikes.
         name: What the recording is called.
         trials: Number of validation trials.
+        behavior: Of behaviour that is predicted as well, where any was measured.
     """
 
     scored_per_trial: float
     regions: Mapping[str, Region] = field(default_factory=dict)
     name: str = ""
     trials: int = 1
+    behavior: BehaviorScale | None = None
 
     @classmethod
     def of(cls, recording: Recording) -> Validation:
@@ -84,7 +128,13 @@ class Validation:
                 null, total = _null(np.where(mask, counts, 0), np.where(mask, spikes, 0))
                 if total > 0:
                     regions[name] = Region(torch.from_numpy(mask), null / len(rows), total / len(rows))
-        return cls(counts.sum() / len(rows), regions, recording.name, len(rows))
+        behavior = BehaviorScale.of(recording, rows)
+        return cls(counts.sum() / len(rows), regions, recording.name, len(rows), behavior)
+
+    @property
+    def names(self) -> list[str]:
+        """Scores that depend on what there is to score."""
+        return [*self.regions, *(["behavior_r2"] if self.behavior is not None else [])]
 
 
 def of_all_sessions(
@@ -97,16 +147,16 @@ def of_all_sessions(
     share of all trials its recording has, and stand beside zeros for the other recordings.
 
     Args:
-        own: Means over the batch's trials; ``loss``, the regions' and the model's figures.
+        own: Means over the batch's trials; ``loss``, those of `Validation.names` and the model's figures.
         index: Of its recording.
         sessions: Of each recording.
     """
     weight = sum(session.trials for session in sessions) / sessions[index].trials
-    regions = dict.fromkeys(name for session in sessions for name in session.regions)
-    kept = ("loss", *regions)
+    some = dict.fromkeys(name for session in sessions for name in session.names)
+    kept = ("loss", *some)
     scores = {}
     for name in dict.fromkeys([*kept, *own]):
-        having = [i for i, session in enumerate(sessions) if name not in regions or name in session.regions]
+        having = [i for i, session in enumerate(sessions) if name not in some or name in session.names]
         value = own[name] * weight if name in own else torch.zeros_like(own["loss"])
         scores[name] = value / len(having)
         if name in kept:

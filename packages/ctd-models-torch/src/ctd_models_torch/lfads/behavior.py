@@ -21,15 +21,22 @@ class BehaviorReadout(nn.Module):
         center: (behavior,), in the recording's unit.
         scale: (behavior,), above 0.
         config: Weight and dropout.
+        unit: The recording's unit, or None.
     """
 
     def __init__(
-        self, decoder: BehaviorDecoder, center: Tensor, scale: Tensor, config: BehaviorConfig
+        self,
+        decoder: BehaviorDecoder,
+        center: Tensor,
+        scale: Tensor,
+        config: BehaviorConfig,
+        *,
+        unit: str | None = None,
     ) -> None:
         super().__init__()
         self.center: Tensor
         self.scale: Tensor
-        self.decoder, self.config = decoder, config
+        self.decoder, self.config, self.unit = decoder, config, unit
         self.register_buffer("center", center)
         self.register_buffer("scale", scale)
 

@@ -84,7 +84,7 @@ def _behavior(
         raise InputError(f"{shape.name} was read without behaviour, which model=band predicts")
     center, scale = (torch.from_numpy(values).to(torch.float32) for values in statistics.behavior)
     decoder = make_decoder(model.behavior, model.factors, shape.behavior, shape.bins, random)
-    return BehaviorReadout(decoder, center, scale, model.behavior)
+    return BehaviorReadout(decoder, center, scale, model.behavior, unit=shape.behavior_unit)
 
 
 def _channels(model: LFADSConfig, shapes: Sequence[Shape]) -> int:

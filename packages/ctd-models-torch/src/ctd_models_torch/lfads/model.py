@@ -362,6 +362,13 @@ class LFADS(LatentModel):
         """See LatentModel."""
         return self.decoder.generator.probe(states, drive)
 
+    def units(self) -> dict[str, str]:
+        """See LatentModel."""
+        behavior = self.session.behavior
+        if behavior is None or behavior.unit is None:
+            return {}
+        return dict.fromkeys(("behavior_prediction", "behavior_prediction_std"), behavior.unit)
+
     def portable_readout(self, bin_width_s: float) -> PortableReadout:
         """See LatentModel; its first layer gives the factors."""
         chain = portable(self.session.readout, self.observation, bin_width_s)
