@@ -5,6 +5,7 @@ import pytest
 import torch
 from toys import batch_of, draw, model_of, shape_of, small_config
 
+from ctd_contract.torch.random import chance
 from ctd_models_torch.batch import View
 from ctd_models_torch.coordinated_dropout import coordinated_dropout, dropout
 
@@ -24,9 +25,9 @@ def test_exactly_the_hidden_entries_are_scored():
     seen_weight = VIEW.see(weight)
     hidden = thinned == 0
     assert 0 < hidden.float().mean() < 1
-    torch.testing.assert_close(seen_weight[hidden], torch.full_like(seen_weight[hidden], 1 / 0.3))
+    torch.testing.assert_close(seen_weight[hidden], torch.full_like(seen_weight[hidden], 1 / chance(0.3)))
     assert (seen_weight[~hidden] == 0).all()
-    torch.testing.assert_close(thinned[~hidden], torch.full_like(thinned[~hidden], 1 / 0.7))
+    torch.testing.assert_close(thinned[~hidden], torch.full_like(thinned[~hidden], 1 / (1 - chance(0.3))))
 
 
 def test_what_is_never_seen_keeps_its_weight():

@@ -107,7 +107,8 @@ def test_continuous_activity_is_predicted_in_its_own_unit(small_fit, tmp_path):
         np.testing.assert_allclose(found, file.signals["activity_prediction"][:], rtol=1e-4, atol=1e-5)
 
 
-def test_training_lowers_the_loss_and_starts_at_the_mean_rate(recording, small_fit, tmp_path):
+def test_training_lowers_the_loss_and_starts_at_the_mean_rate(small_fit, tmp_path):
+    recording = make_recording(tmp_path / "fast.h5", n_trials=60, n_time=20, n_neurons=12, mean_rate_hz=100.0)
     settings = replace(small_fit, max_epochs=15)
     fit(recording, tmp_path, model=small_config("gru"), training=settings)
     rows = (tmp_path / "metrics.csv").read_text().splitlines()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ctd_contract.torch.random import bernoulli, chance
 from ctd_models_torch.batch import View
 
 
@@ -28,10 +29,9 @@ def coordinated_dropout(
     Returns:
         The thinned entries, scaled by 1 / (1 - rate), and the loss's weight, (trial, time, neuron).
     """
-    hidden = torch.rand(seen.shape, generator=generator, device=seen.device) < rate
-    thinned = torch.where(hidden, torch.zeros((), dtype=seen.dtype, device=seen.device), seen / (1.0 - rate))
-    weight = torch.ones(shape, dtype=seen.dtype, device=seen.device)
-    return thinned, view.spread(hidden.to(seen.dtype) / rate, weight)
+    hidden = bernoulli(seen.shape, rate, generator, seen.device).to(seen.dtype)
+    rate = chance(rate)
+    return seen * (1.0 - hidden).div_(1.0 - rate), view.spread(hidden.div_(rate), shape, 1.0)
 
 
 def dropout_mask(shape: Sequence[int], like: Tensor, rate: float, generator: torch.Generator) -> Tensor:
@@ -43,8 +43,8 @@ def dropout_mask(shape: Sequence[int], like: Tensor, rate: float, generator: tor
         rate: In [0, 1).
         generator: Stream, on that device.
     """
-    kept = torch.rand(tuple(shape), generator=generator, device=like.device) >= rate
-    return kept.to(like.dtype) / (1.0 - rate)
+    kept = bernoulli(shape, 1.0 - rate, generator, like.device).to(like.dtype)
+    return kept.div_(chance(1.0 - rate))
 
 
 def dropout(values: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:

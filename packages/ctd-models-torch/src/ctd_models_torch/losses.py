@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ctd_models_torch.poisson_total import poisson_total
+
 # Log count of a bin above which Poisson's rate goes on in a straight line: about 1,100 spikes in a bin.
 LINEAR_ABOVE = 7.0
 # Where logarithms are clamped: of variances, of a gamma's mean and of its shape.
@@ -46,6 +48,20 @@ class Observation(nn.Module, ABC):
     def nll(self, prediction: Tensor, data: Tensor) -> Tensor:
         """Negative log-likelihood of each entry, (trial, time, neuron), up to terms of the data alone."""
 
+    def total(self, prediction: Tensor, data: Tensor, scored: Tensor | None, weight: Tensor | None) -> Tensor:
+        """Sum of the weighted negative log-likelihoods, a scalar.
+
+        Args:
+            prediction: (trial, time, prediction).
+            data: (trial, time, neuron).
+            scored: bool, broadcastable to it: what counts; None for everything.
+            weight: (trial, time, neuron), or None.
+        """
+        nll = self.nll(prediction, data)
+        # A masked choice and no product: what isn't scored may be anything.
+        kept = nll if scored is None else torch.where(scored, nll, 0.0)
+        return kept.sum() if weight is None else (kept * weight).sum()
+
     @abstractmethod
     def expected(self, prediction: Tensor) -> Tensor:
         """Expected data of each entry, (trial, time, neuron)."""
@@ -59,6 +75,20 @@ class Poisson(Observation):
     """
 
     link = "exp"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backend = "fast"
+
+    def total(self, prediction: Tensor, data: Tensor, scored: Tensor | None, weight: Tensor | None) -> Tensor:
+        """See Observation; on a CPU loss and gradient are found together, while they are in the cache."""
+        fast = self.backend == "fast" and prediction.device.type == "cpu" and prediction.requires_grad
+        if not fast or data.requires_grad:
+            return super().total(prediction, data, scored, weight)
+        if scored is not None:
+            ones = torch.ones((), dtype=prediction.dtype) if weight is None else weight
+            weight = torch.where(scored, ones, 0.0)
+        return poisson_total(prediction, data, weight, LINEAR_ABOVE)
 
     def start(self, mean: Tensor, variance: Tensor) -> Tensor:  # noqa: ARG002
         """See Observation."""

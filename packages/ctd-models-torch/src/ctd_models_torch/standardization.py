@@ -40,4 +40,6 @@ class Standardization(nn.Module):
     def forward(self, batch: Batch, view: View) -> Tensor:
         """What may be seen of a batch, (trial, seen bin, seen neuron); 0 for nothing known."""
         standardised = (view.see(batch.data) - self.center) / self.scale
+        if batch.complete:
+            return standardised
         return torch.where(view.see(batch.scored.expand_as(batch.data)), standardised, 0.0)

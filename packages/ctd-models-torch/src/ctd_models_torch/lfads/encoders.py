@@ -43,17 +43,17 @@ class Encoder(nn.Module):
         if not causal:
             self.backwards = GRUParameters(input_size, size, joint=True, generator=generator)
 
-    def last(self, seen: Tensor, lengths: Tensor) -> Tensor:
+    def last(self, seen: Tensor, lengths: Tensor | None) -> Tensor:
         """Last states of both directions, (trial, 2 unit).
 
         Args:
             seen: (trial, bin, neuron).
-            lengths: (trial,) bins before the padding, at least 1.
+            lengths: (trial,) bins before the padding, at least 1; None for whole trials.
         """
         states = self._read(seen, lengths, all_states=False)
         return torch.cat([states.forward_last, states.backward_last], dim=1)
 
-    def all(self, seen: Tensor, lengths: Tensor) -> list[Tensor]:
+    def all(self, seen: Tensor, lengths: Tensor | None) -> list[Tensor]:
         """States of all bins.
 
         Args:
@@ -72,7 +72,7 @@ class Encoder(nn.Module):
         states = self._read(seen, lengths, all_states=True)
         return [side for side in (states.forward_all, states.backward_all) if side is not None]
 
-    def _read(self, seen: Tensor, lengths: Tensor, *, all_states: bool) -> BidirectionalStates:
+    def _read(self, seen: Tensor, lengths: Tensor | None, *, all_states: bool) -> BidirectionalStates:
         initial = self.initial[:, None].expand(-1, len(seen), -1)
         return bidirectional_gru(
             seen,

@@ -25,13 +25,14 @@ from ctd_models_torch.lfads.decoder import LFADSDecoder, Masks
 from ctd_models_torch.lfads.decoder_loop import Decoded
 from ctd_models_torch.lfads.encoders import Encoder
 from ctd_models_torch.lfads.initial_weights import normal
-from ctd_models_torch.lfads.objective import Objective
+from ctd_models_torch.lfads.objective import Objective, Scored
 from ctd_models_torch.lfads.posterior import Normal, NormalHead, standard_normal
 from ctd_models_torch.lfads.priors import Prior
 from ctd_models_torch.lfads.session_parts import SessionParts
 from ctd_models_torch.losses import Observation
 from ctd_models_torch.observations import portable
 from ctd_models_torch.recording import Recording
+from ctd_models_torch.sessions.alignment import Aligned
 
 # Least variance of the initial condition's posterior.
 VARIANCE_FLOOR = 1e-4
@@ -60,18 +61,21 @@ class Trials:
         lengths: (trial,) bins before the padding.
         inputs: (trial, time, input), or None without known ones.
         n_time: Bins of the time axis.
+        padded: Whether trials may be shorter than that.
     """
 
     lengths: Tensor
     inputs: Tensor | None
     n_time: int
+    padded: bool = True
 
     @classmethod
     def of(cls, batches: Sequence[Batch]) -> Trials:
         """Put one session's trials after the other's."""
         inputs = [batch.inputs for batch in batches if batch.inputs is not None]
         lengths = _joined([batch.lengths for batch in batches])
-        return cls(lengths, _joined(inputs) if inputs else None, batches[0].n_time)
+        padded = any(batch.padded for batch in batches)
+        return cls(lengths, _joined(inputs) if inputs else None, batches[0].n_time, padded)
 
 
 @dataclass(frozen=True)
@@ -164,14 +168,15 @@ class LFADS(LatentModel):
         twin._modules = self._modules | {"sessions": nn.ModuleList([self.sessions[index]])}
         return twin
 
-    def start_from(self, recordings: Sequence[Recording]) -> None:
-        """See LatentModel: read-ins may start as principal components of the recordings."""
+    def start_from(self, recordings: Sequence[Recording], aligned: Sequence[Aligned] | None) -> None:
+        """See LatentModel: read-ins may start in a space that is common to the recordings."""
         settings = self.config.read_in
-        if settings.initialize != "random":
+        if aligned is None and settings.initialize != "random":
             first = self.all_parts[0].read_in
             size = 0 if first is None else len(first.bias)
-            found = aligned_recordings(recordings, self._view.bins.numpy(), size, settings)
-            for parts, own in zip(self.all_parts, found, strict=True):
+            aligned = aligned_recordings(recordings, self._view.bins.numpy(), size, settings)
+        if aligned is not None:
+            for parts, own in zip(self.all_parts, aligned, strict=True):
                 start_aligned(parts, own)
 
     def infer(self, batch: Batch) -> Inferred:
@@ -227,9 +232,13 @@ class LFADS(LatentModel):
             weight = shown[index][1]
             terms.append(
                 self.objective.session_terms(
-                    parts.observation.nll(parts.readout(factors[index]), batch.data[:, :n_time]),
-                    batch.scored[:, :n_time],
-                    None if weight is None else weight[:, :n_time],
+                    Scored(
+                        parts.observation,
+                        parts.readout(factors[index]),
+                        batch.data[:, :n_time],
+                        None if batch.complete else batch.scored[:, :n_time],
+                        None if weight is None else weight[:, :n_time],
+                    ),
                     {name: nats[index] for name, nats in divergences.items()},
                     epoch,
                     parts.behavior_costs(factors[index], batch, n_time, streams[index]),
@@ -272,9 +281,9 @@ class LFADS(LatentModel):
         """
         rate = self.config.dropout
         read = dropout(read, rate, stream)
-        lengths = self._view.seen_lengths(trials.lengths)
+        lengths = self._view.seen_lengths(trials.lengths) if trials.padded else None
         first = self._segment
-        summary = self.encoder.last(read[:, :first], lengths.clamp(1, first))
+        summary = self.encoder.last(read[:, :first], None if lengths is None else lengths.clamp(1, first))
         initial = self.head(dropout(summary, rate, stream), floor=VARIANCE_FLOOR)
         external = None if trials.inputs is None else dropout(trials.inputs[:, :n_time], rate, stream)
         return Encoding(initial, self._encoded(read, trials, lengths, n_time), external)
@@ -309,15 +318,17 @@ class LFADS(LatentModel):
         seen = len(self._view.bins)
         return min(seen, self.config.encoder.bins or seen)
 
-    def _encoded(self, read: Tensor, trials: Trials, lengths: Tensor, n_time: int) -> Tensor | None:
+    def _encoded(self, read: Tensor, trials: Trials, lengths: Tensor | None, n_time: int) -> Tensor | None:
         """What the controller is given, (trial, time, encoded)."""
         if self.control_encoder is None:
             return None
         start = self._segment if self.config.encoder.bins else 0
         return controller_inputs(
-            self.control_encoder.all(read[:, start:], (lengths - start).clamp_min(1)),
+            self.control_encoder.all(
+                read[:, start:], None if lengths is None else (lengths - start).clamp_min(1)
+            ),
             self._view.bins[start:],
-            trials.lengths,
+            trials.lengths if trials.padded else None,
             n_time=trials.n_time,
             lag=self.config.controller.lag,
         )[:, :n_time]

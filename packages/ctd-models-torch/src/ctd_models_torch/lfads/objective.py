@@ -3,35 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ctd_models_torch.lfads.config import L2Config, LFADSConfig
-from ctd_models_torch.losses import masked_mean
+from ctd_models_torch.losses import Observation, masked_mean
 
 
-def reconstruction(
-    nll: Tensor, scored: Tensor, weight: Tensor | None, *, published_mean: bool
-) -> tuple[Tensor, float]:
-    """Reduce the reconstruction.
+@dataclass(frozen=True)
+class Scored:
+    """What a reconstruction is made of.
 
-    Args:
-        nll: (trial, time, neuron).
-        scored: bool, broadcastable to it.
-        weight: (trial, time, neuron) of mean 1, or None.
-        published_mean: Average over what is scored, and leave the KL as it is.
-
-    Returns:
-        The term, and what a KL of 1 nat per trial counts beside it. For the bound both are divided by bins
-        times neurons, a constant, which brings losses of recordings of all sizes to one scale.
+    Attributes:
+        observation: From predictions to data.
+        prediction: (trial, time, prediction).
+        data: (trial, time, neuron).
+        scored: bool, broadcastable to it; None where everything counts.
+        weight: Of coordinated dropout, (trial, time, neuron) of mean 1, or None. It weights the sum and not
+            the count, so that a random weight leaves the mean unbiased.
     """
-    if published_mean:
-        return masked_mean(nll, scored, weight), 1.0
-    share = 1.0 / (nll.shape[1] * nll.shape[2])
-    kept = torch.where(scored, nll, 0.0)
-    total = kept.sum() if weight is None else (kept * weight).sum()
-    return total * (share / len(nll)), share
+
+    observation: Observation
+    prediction: Tensor
+    data: Tensor
+    scored: Tensor | None
+    weight: Tensor | None
+
+    def reconstruction(self, *, published_mean: bool) -> tuple[Tensor, float]:
+        """Reduce it.
+
+        Args:
+            published_mean: Average over what is scored, and leave the KL as it is.
+
+        Returns:
+            The term, and what a KL of 1 nat per trial counts beside it. For the bound both are divided by
+            bins times neurons, a constant, which brings losses of recordings of all sizes to one scale.
+        """
+        data, scored = self.data, self.scored
+        total = self.observation.total(self.prediction, data, scored, self.weight)
+        if published_mean:
+            return total / (
+                data.numel() if scored is None else scored.expand_as(data).sum().clamp_min(1)
+            ), 1.0
+        share = 1.0 / (data.shape[1] * data.shape[2])
+        return total * (share / len(data)), share
 
 
 def recurrent_penalty(weights: Mapping[str, list[Tensor]], config: L2Config) -> Tensor | None:
@@ -61,9 +78,7 @@ class Objective:
 
     def session_terms(
         self,
-        nll: Tensor,
-        scored: Tensor,
-        weight: Tensor | None,
+        scored: Scored,
         divergences: Mapping[str, Tensor],
         epoch: int,
         behavior: tuple[Tensor, Tensor] | None = None,
@@ -71,17 +86,13 @@ class Objective:
         """Named terms of the trials of one recording.
 
         Args:
-            nll: (trial, time, neuron).
-            scored: bool, broadcastable to it.
-            weight: Of coordinated dropout, (trial, time, neuron), or None.
+            scored: What is reconstructed of them.
             divergences: (trial,) nats, under the names of `KLConfig`.
             epoch: From 0.
             behavior: Weighted cost of each entry of behaviour, (trial, time, behavior), and where it counts.
         """
         config = self.config
-        term, per_nat = reconstruction(
-            nll, scored, weight, published_mean=config.reconstruction == "published_mean"
-        )
+        term, per_nat = scored.reconstruction(published_mean=config.reconstruction == "published_mean")
         terms = {"reconstruction": term}
         for name, nats in divergences.items():
             factor = per_nat * getattr(config.kl, name) * config.kl.ramp.at(epoch)

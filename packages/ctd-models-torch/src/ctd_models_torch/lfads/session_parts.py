@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from ctd_models_torch.base import Draw
@@ -84,7 +83,7 @@ class SessionParts(nn.Module):
         if rate > 0:
             kept = ~self.view.see(self.kept_back(batch))
             seen = seen * kept
-            share = self.view.spread(kept.to(seen.dtype) / (1.0 - rate), torch.ones_like(batch.data))
+            share = self.view.spread(kept.to(seen.dtype) / (1.0 - rate), batch.data.shape, 1.0)
             weight = share if weight is None else weight * share
         return seen, weight
 
@@ -97,4 +96,4 @@ class SessionParts(nn.Module):
             rate=settings.sample_validation,
             seed=settings.sample_validation_seed,
         )
-        return self.view.spread(self.view.see(hidden), torch.zeros_like(hidden))
+        return self.view.spread(self.view.see(hidden), hidden.shape, 0.0)

@@ -16,6 +16,7 @@ from ctd_models_torch.base import Draw, Inferred, LatentModel
 from ctd_models_torch.batch import Batch, View
 from ctd_models_torch.coordinated_dropout import coordinated_dropout, dropout
 from ctd_models_torch.lfads.initial_weights import GRUParameters
+from ctd_models_torch.lfads.objective import Scored
 from ctd_models_torch.lfads.posterior import Normal, standard_normal
 from ctd_models_torch.losses import Observation
 from ctd_models_torch.multi_region import export
@@ -122,6 +123,9 @@ class MRLFADS(LatentModel):
             if sampled is not None:
                 signals[name] = sampled.value.flatten(2)
                 signals[f"{name}_std"] = sampled.posterior.std
+        if channels is not None:
+            # Nothing is uncertain about what is silent.
+            signals["communication_std"] = signals["communication_std"] * channels.flatten(1)
         figures = {f"kl_{name}": nats for name, nats in self._divergences(found, batch).items()}
         states, initial = torch.cat(looped.states, dim=2), torch.cat(found.states, dim=1)
         return Inferred(found.prediction, states, initial, found.drive, signals, figures)
@@ -138,9 +142,13 @@ class MRLFADS(LatentModel):
         means = found.looped.messages.mean.flatten(2)
         return loss_terms(
             self.config,
-            self.observation.nll(found.prediction, batch.data[:, :n_time]),
-            batch.scored[:, :n_time],
-            weight,
+            Scored(
+                self.observation,
+                found.prediction,
+                batch.data[:, :n_time],
+                None if batch.complete else batch.scored[:, :n_time],
+                weight,
+            ),
             divergences=self._divergences(found, batch),
             recurrent=self._recurrent_weights(),
             power=mean_squares(means, _kept(batch, n_time), len(self.regions.connections)),

@@ -7,15 +7,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ctd_models_torch.lfads.objective import reconstruction, recurrent_penalty
+from ctd_models_torch.lfads.objective import Scored, recurrent_penalty
 from ctd_models_torch.multi_region.config import MRLFADSConfig
 
 
 def loss_terms(
     config: MRLFADSConfig,
-    nll: Tensor,
-    scored: Tensor,
-    weight: Tensor | None,
+    scored: Scored,
     *,
     divergences: Mapping[str, Tensor],
     recurrent: Mapping[str, list[Tensor]],
@@ -26,15 +24,13 @@ def loss_terms(
 
     Args:
         config: Weights and ramps.
-        nll: (trial, time, neuron).
-        scored: bool, broadcastable to it.
-        weight: Of coordinated dropout, (trial, time, neuron), or None.
+        scored: What is reconstructed of the trials.
         divergences: (trial,) nats, under the names of `RegionKLConfig`.
         recurrent: Recurrent matrices under the names of `L2Config`.
         power: (connection,), see `mean_squares`.
         epoch: From 0.
     """
-    term, per_nat = reconstruction(nll, scored, weight, published_mean=False)
+    term, per_nat = scored.reconstruction(published_mean=False)
     terms = {"reconstruction": term}
     for name, nats in divergences.items():
         one = getattr(config.kl, name)
