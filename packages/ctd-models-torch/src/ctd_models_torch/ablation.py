@@ -10,9 +10,32 @@ from torch.nn import functional
 
 from ctd_models_torch.base import Inferred, LatentModel
 from ctd_models_torch.batch import Batch
+from ctd_models_torch.derived import Source
 from ctd_models_torch.errors import InputError
+from ctd_models_torch.inference import signals_of
 from ctd_models_torch.lfads.decoder_loop import Decoded
 from ctd_models_torch.lfads.model import LFADS
+
+
+def ablate(source: Source, keep: Sequence[int] = ()) -> None:
+    """Write what a fitted model infers without its inferred inputs, or with those of a few bins alone.
+
+    Args:
+        source: The model, the recording and the file to write.
+        keep: As in `ablated`.
+
+    Raises:
+        InputError: There is no model in the folder, it infers no inputs, or the recording is none for it.
+
+    Example:
+        >>> ablate(Source("run", "recording.h5", "ablated.h5"))  # doctest: +SKIP
+    """
+    bins = ", ".join(map(str, keep))
+    source.write(
+        lambda model, data: lambda batch: signals_of(model, data, ablated(model, batch, keep)),
+        suffix=f"with inferred inputs of bins {bins} alone" if keep else "without inferred inputs",
+        settings={"ablation": {"keep": list(keep)}},
+    )
 
 
 def ablated(model: LatentModel, batch: Batch, keep: Sequence[int] = ()) -> Inferred:

@@ -112,7 +112,8 @@ def write(
     if fitted.by_region and "region" not in recording.file.tables["neurons"]:
         raise InputError(f"{recording.file.path} has no column neurons/region, which the model needs: add it")
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        scratch = None if recording.in_memory else Path(folder)
+        # What others make of a batch may be much more than the recording.
+        scratch = None if recording.in_memory and by is None else Path(folder)
         found = infer(fitted, recording, by=by, scratch=scratch, device=device)
         # Points for the probe: the first trials' own bins, not their padding.
         visited = slice(0, 64)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ctd_contract.torch.random import generator
 from ctd_models_torch.base import LatentModel
 from ctd_models_torch.batch import Batch
+from ctd_models_torch.derived import Source
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.inference import signals_of
 from ctd_models_torch.lfads.decoder import Masks
@@ -43,6 +44,27 @@ class SamplingConfig:
             raise InputError(f"samples is at least 2, since one has no spread, got {self.samples}")
         if self.memory_mb < 1:
             raise InputError(f"memory_mb is at least 1, got {self.memory_mb}")
+
+
+def sample(source: Source, config: SamplingConfig | None = None) -> None:
+    """Write mean and spread of what a fitted model infers, over samples of its posterior.
+
+    Args:
+        source: The model, the recording and the file to write.
+        config: Number of samples, seed and memory.
+
+    Raises:
+        InputError: There is no model in the folder, it has no posterior, or the recording is none for it.
+
+    Example:
+        >>> sample(Source("run", "recording.h5", "sampled.h5"), SamplingConfig(samples=50))  # doctest: +SKIP
+    """
+    config = config or SamplingConfig()
+    source.write(
+        lambda model, data: lambda batch: sampled(model, data, batch, config),
+        suffix=f"mean of {config.samples} posterior samples",
+        settings={"sampling": {"samples": config.samples, "seed": config.seed}},
+    )
 
 
 def sampled(

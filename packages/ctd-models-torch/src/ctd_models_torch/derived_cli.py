@@ -1,0 +1,120 @@
+"""The sub-commands ``ablate`` and ``sample``: what else a fitted model tells of a recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ctd_contract.command import Command, CommandConfig, UserError
+from ctd_models_torch.config import RecordingConfig
+from ctd_models_torch.errors import InputError
+from ctd_models_torch.sessions.results import RESULT
+
+if TYPE_CHECKING:
+    from ctd_contract.command import Run
+    from ctd_models_torch.derived import Source
+
+
+@dataclass
+class DerivedConfig(CommandConfig):
+    """Settings of both commands.
+
+    Attributes:
+        run: Folder of a finished run, or its inference file.
+        data: A recording of the same neurons.
+        session: Of a model of several recordings: which one's neurons `data` has; by default it is found by
+            the neurons' ids and the recording's name.
+        name: What the result is called in tables and figures; by default it says what was done.
+        memory_mb: Memory that the recording, and samples that are decoded at once, may take.
+        accelerator: ``"auto"``, ``"cpu"`` or ``"gpu"``.
+    """
+
+    run: str = "???"
+    data: str = "???"
+    session: str | None = None
+    name: str | None = None
+    memory_mb: int = RecordingConfig.memory_mb
+    accelerator: str = "auto"
+
+
+@dataclass
+class AblateConfig(DerivedConfig):
+    """Settings of ``ablate``.
+
+    Attributes:
+        keep: Bins, from 0, whose inferred inputs are kept; all others are set to zero.
+    """
+
+    keep: list[int] = field(default_factory=list)
+
+
+@dataclass
+class SampleConfig(DerivedConfig):
+    """Settings of ``sample``; `seed` is that of the samples.
+
+    Attributes:
+        samples: Samples of each trial.
+    """
+
+    samples: int = 50
+
+
+def run_ablate(config: AblateConfig, job: Run) -> None:
+    """Write what the model infers without inferred inputs."""
+    from ctd_models_torch.ablation import ablate
+
+    try:
+        ablate(_source(config, job), config.keep)
+    except InputError as error:
+        raise UserError(str(error)) from error
+
+
+def run_sample(config: SampleConfig, job: Run) -> None:
+    """Write mean and spread over posterior samples."""
+    from ctd_models_torch.sampling import SamplingConfig, sample
+
+    try:
+        settings = SamplingConfig(config.samples, config.seed, config.memory_mb)
+        sample(_source(config, job), settings)
+    except InputError as error:
+        raise UserError(str(error)) from error
+
+
+def _source(config: DerivedConfig, job: Run) -> Source:
+    from ctd_models_torch.derived import Source
+
+    return Source(
+        Path(config.run).parent,
+        config.data,
+        job.result,
+        session=config.session,
+        name=config.name,
+        memory_mb=config.memory_mb,
+        accelerator=config.accelerator,
+        run=job.id,
+        overwrite=config.overwrite,
+    )
+
+
+COMMANDS = {
+    "ablate": Command(
+        name="ctd-models-torch",
+        config=AblateConfig,
+        run=run_ablate,
+        result=RESULT,
+        summary="(ablate) writes what a fitted LFADS infers without its inferred inputs, or with those of "
+        "the bins in keep alone",
+        example="ctd-models-torch ablate run=FOLDER data=recording.h5",
+        files=("run", "data"),
+    ),
+    "sample": Command(
+        name="ctd-models-torch",
+        config=SampleConfig,
+        run=run_sample,
+        result=RESULT,
+        summary="(sample) writes what a fitted LFADS infers, mean and spread over samples of its posterior",
+        example="ctd-models-torch sample run=FOLDER data=recording.h5 samples=50",
+        files=("run", "data"),
+    ),
+}
