@@ -9,12 +9,16 @@ from session_toys import BINS, CONDITIONS, LATENTS, latents, quick_fit, small_lf
 
 import ctd_contract as cc
 from ctd_models_torch.batch import Batch
-from ctd_models_torch.config import LinearReadoutConfig, RecordingConfig
+from ctd_models_torch.cli import COMMAND
+from ctd_models_torch.config import GRUConfig, LinearReadoutConfig, RecordingConfig
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.fitting import fit, prepare_all
 from ctd_models_torch.lfads.read_in_config import ReadInConfig
 from ctd_models_torch.recording import Recording
+from ctd_models_torch.saved import load_model
+from ctd_models_torch.sessions.align_cli import COMMAND as ALIGN
 from ctd_models_torch.sessions.alignment import align, condition_averages
+from ctd_models_torch.sessions.alignment_file import load_alignment, save_alignment
 from ctd_models_torch.sessions.recordings import open_recordings
 
 READING = RecordingConfig(inputs=None)
@@ -163,3 +167,62 @@ def test_what_cannot_be_aligned_is_refused(days, tmp_path):
         )
     with pytest.raises(ValueError, match=r"read_in.initialize is one of random, principal_components"):
         ReadInConfig(initialize="pca")
+
+
+def test_the_command_writes_what_a_fit_can_start_from(days, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    found = align([averages_of(path, smoothing_s=0.02) for path in days], LATENTS, 1.0)
+    listed = f"data=[{days[1]},{days[0]}]"
+    assert ALIGN.invoke([listed, "size=3", "out=common", "threads=1"]) == 0
+    assert "a: 7 neurons explain 9" in capsys.readouterr().err
+    fitting = [listed, "model=lfads", "recording.inputs=null", "model.size=5", "model.factors=3"]
+    fitting += [
+        "training.max_epochs=1",
+        "training.tensorboard=false",
+        "training.accelerator=cpu",
+        "threads=1",
+    ]
+    fitting += ["training.learning_rate=1e-12", "model.encoder.standardize=false"]
+    from_file = [*fitting, "alignment=common/alignment.safetensors", "out=from_file"]
+    assert COMMAND.invoke(from_file) == 0
+    assert COMMAND.invoke([*fitting, "model.read_in.initialize=principal_components", "out=at_once"]) == 0
+    weights = [load_model(name).model.state_dict() for name in ("from_file", "at_once")]
+    for index, own in enumerate(found):
+        for name, expected in (
+            (f"sessions.{index}.read_in.weight", own.weight),
+            (f"sessions.{index}.readout.weight", own.readout),
+        ):
+            for one in weights:
+                np.testing.assert_allclose(one[name].numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert COMMAND.invoke(from_file) == 0
+    assert "already done" in capsys.readouterr().err
+    assert ALIGN.invoke([listed, "size=2", "out=common", "threads=1", "overwrite=true"]) == 0
+    assert COMMAND.invoke(from_file) == 2, "another alignment is another run"
+    assert "another configuration, input or version" in capsys.readouterr().err
+    anew = [*from_file[:-1], "out=anew"]
+    assert COMMAND.invoke(anew) == 2
+    assert "from 7 neurons to 2 channels, and the model has one from 7 to 3" in capsys.readouterr().err
+
+
+def test_alignments_of_other_recordings_and_models_are_refused(days, tmp_path, recording):
+    path = tmp_path / "alignment.safetensors"
+    with ExitStack() as stack:
+        data = open_recordings(days, READING, stack)
+        aligned = align([averages_of(day) for day in days], 3, 1.0)
+        save_alignment(path, data, aligned)
+        loaded = load_alignment(path, data[::-1])
+    np.testing.assert_array_equal(loaded[1].weight, aligned[0].weight)
+    assert loaded[0].r2 == aligned[1].r2
+
+    def refused(match, file=path, model=None, recordings=days):
+        options = {"model": model or small_lfads(), "training": quick_fit(), "alignment": file}
+        reading = RecordingConfig() if recordings is recording else READING
+        with pytest.raises(InputError, match=match):
+            fit(recordings, tmp_path / "run", reading=reading, **options)
+
+    refused("made of other recordings than .*recording.h5", recordings=recording)
+    refused("there is no alignment at", tmp_path / "nothing.safetensors")
+    refused("the model has none: set model.read_in.size to 3", recordings=[days[0]])
+    refused("SequentialAutoencoder has none", model=GRUConfig(), recordings=[days[0]])
+    (tmp_path / "other.safetensors").write_bytes(b"no checkpoint")
+    refused("is damaged", tmp_path / "other.safetensors")

@@ -5,9 +5,10 @@ from toys import digest_of
 
 import ctd_contract as cc
 from ctd_contract.testing import make_recording, make_task
-from ctd_models_torch.cli import COMMAND, name_files
+from ctd_models_torch.cli import COMMAND
 from ctd_models_torch.presets import PRESETS
 from ctd_models_torch.registry import MODELS, TRAININGS
+from ctd_models_torch.sessions.arguments import name_files
 
 SMALL = (
     "model.size=4",

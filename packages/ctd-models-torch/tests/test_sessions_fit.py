@@ -12,13 +12,14 @@ from toys import digest_of, signals_of
 
 import ctd_contract as cc
 from ctd_contract.testing import make_recording
-from ctd_models_torch.cli import COMMAND, name_files
+from ctd_models_torch.cli import COMMAND
 from ctd_models_torch.config import RecordingConfig
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.fitting import fit
 from ctd_models_torch.lfads.config import AugmentationConfig, ControllerConfig
 from ctd_models_torch.prediction import predict
 from ctd_models_torch.saved import load_model
+from ctd_models_torch.sessions.arguments import name_files
 from ctd_models_torch.sessions.results import INDEX
 from ctd_models_torch.training import ModelTraining
 

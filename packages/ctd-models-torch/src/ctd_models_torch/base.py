@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from ctd_contract.dynamics import Dynamics, Probe
 from ctd_contract.readout import Readout as PortableReadout
 from ctd_models_torch.batch import Batch
+from ctd_models_torch.errors import InputError
 from ctd_models_torch.losses import Observation
 from ctd_models_torch.recording import Recording
+from ctd_models_torch.sessions.alignment import Aligned
 
 Draw = Callable[[str], torch.Generator]
 
@@ -55,12 +57,15 @@ class LatentModel(nn.Module, ABC):
 
     observation: Observation
 
-    def start_from(self, recordings: Sequence[Recording]) -> None:
+    def start_from(self, recordings: Sequence[Recording], aligned: Sequence[Aligned] | None) -> None:  # noqa: ARG002
         """Set initial weights that depend on more of the training trials than their statistics.
 
         Args:
             recordings: Those that the model was made for.
+            aligned: The recordings in a common space, where a fit is to start there.
         """
+        if aligned is not None:
+            raise InputError(f"an alignment starts the read-ins of LFADS; {type(self).__name__} has none")
 
     @abstractmethod
     def infer(self, batch: Batch) -> Inferred:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +20,16 @@ from ctd_models_torch.config import (
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.presets import PRESETS
 from ctd_models_torch.registry import MODELS, READOUTS, TRAININGS
-from ctd_models_torch.sessions.results import INDEX, RESULT, any_result
+from ctd_models_torch.sessions.arguments import listed, name_files
+from ctd_models_torch.sessions.results import INDEX, RESULT
 
 if TYPE_CHECKING:
     from ctd_contract.command import Run
+
+ALIGN = "align"
+"""The sub-command that brings recordings into one space."""
+DERIVED = ("ablate", "sample")
+"""The sub-commands that ask a fitted model for more than plain inference."""
 
 
 @dataclass
@@ -38,6 +43,7 @@ class ModelsConfig(CommandConfig):
             nothing is trained.
         session: With `predict`, of a model of several recordings: which one's neurons `data` has; by default
             it is found by the neurons' ids and the recording's name.
+        alignment: What `ctd-models-torch align` wrote of the recordings: the read-ins start there.
         model: The model.
         readout: Its readout.
         recording: How the recording is read.
@@ -48,15 +54,14 @@ class ModelsConfig(CommandConfig):
     name: str | None = None
     predict: str | None = None
     session: str | None = None
+    alignment: str | None = None
     model: ModelConfig = field(default_factory=GRUConfig)
     readout: ReadoutConfig = field(default_factory=LinearReadoutConfig)
     recording: RecordingConfig = field(default_factory=RecordingConfig)
     training: FitConfig = field(default_factory=GRUFitConfig)
 
     def __post_init__(self) -> None:
-        paths = self.data if isinstance(self.data, list) else [self.data]
-        if not paths or not all(isinstance(path, str) for path in paths):
-            raise ValueError(f"data is a file or a list of files, data=[a.h5,b.h5], got {self.data}")
+        paths = listed(self.data)
         if self.predict is not None and len(paths) > 1:
             raise ValueError(f"a prediction is of one recording, got {len(paths)} in data")
 
@@ -70,7 +75,7 @@ def run(config: ModelsConfig, job: Run) -> None:
         if config.predict is not None:
             predict(
                 Path(config.predict).parent,
-                _listed(config.data)[0],
+                listed(config.data)[0],
                 job.result,
                 session=config.session,
                 memory_mb=config.recording.memory_mb,
@@ -80,12 +85,13 @@ def run(config: ModelsConfig, job: Run) -> None:
             )
             return
         fit(
-            _listed(config.data),
+            listed(config.data),
             job.folder,
             model=config.model,
             readout=config.readout,
             reading=config.recording,
             training=config.training,
+            alignment=config.alignment,
             name=config.name,
             seed=config.seed,
             resume=config.resume,
@@ -97,13 +103,9 @@ def run(config: ModelsConfig, job: Run) -> None:
         raise UserError(str(error)) from error
 
 
-def _listed(data: str | list[str]) -> list[str]:
-    return data if isinstance(data, list) else [data]
-
-
 def _result(config: ModelsConfig) -> str:
     """Name of the file that a run writes last."""
-    return INDEX if len(_listed(config.data)) > 1 else RESULT
+    return INDEX if len(listed(config.data)) > 1 else RESULT
 
 
 COMMAND = Command(
@@ -111,30 +113,26 @@ COMMAND = Command(
     config=ModelsConfig,
     run=run,
     result=_result,
-    summary="fit a latent-dynamics model to a recording, or apply a fitted one (predict=FOLDER).",
+    summary="fit a latent-dynamics model to a recording or several, or apply a fitted one (predict=FOLDER) "
+    "('ctd-models-torch align --help': a common space for several recordings to start in; "
+    "'ctd-models-torch ablate --help', 'ctd-models-torch sample --help': more that a fitted LFADS tells).",
     example="ctd-models-torch model=gru data=recording.h5",
     groups={"model": MODELS, "readout": READOUTS, "training": TRAININGS},
     choices={"model": "gru", "readout": "linear", "training": "${model}"},
-    files=("data", "predict"),
+    files=("data", "predict", "alignment"),
     presets=PRESETS,
 )
 
 
 def main() -> None:
-    """Run the command."""
-    COMMAND.main([name_files(argument) for argument in sys.argv[1:]])
+    """Run the command or its sub-command."""
+    arguments = [name_files(argument) for argument in sys.argv[1:]]
+    if arguments[:1] == [ALIGN]:
+        from ctd_models_torch.sessions.align_cli import COMMAND as ALIGN_COMMAND
 
+        ALIGN_COMMAND.main(arguments[1:])
+    if arguments and arguments[0] in DERIVED:
+        from ctd_models_torch.derived_cli import COMMANDS
 
-def name_files(argument: str) -> str:
-    """Name the files that an argument stands for: a run's by its folder, recordings by a pattern.
-
-    The digest of a run's file, not its folder's name, tells which model it is.
-    """
-    key, _, value = argument.partition("=")
-    if key == "predict" and value and Path(value).suffix != ".h5":
-        return f"predict={any_result(Path(value))}"
-    if key == "data" and any(mark in value for mark in "*?"):
-        parts = value.strip("[]").split(",")
-        found = [path for part in parts for path in sorted(glob(part, recursive=True)) or [part]]
-        return f"data=[{','.join(found)}]"
-    return argument
+        COMMANDS[arguments[0]].main(arguments[1:])
+    COMMAND.main(arguments)

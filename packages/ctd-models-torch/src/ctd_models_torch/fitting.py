@@ -25,6 +25,7 @@ from ctd_models_torch.config import (
 from ctd_models_torch.recording import Recording
 from ctd_models_torch.registry import name_of
 from ctd_models_torch.saved import SavedModel, save_model
+from ctd_models_torch.sessions.alignment_file import load_alignment
 from ctd_models_torch.sessions.batches import BalancedBatches, SuccessiveBatches
 from ctd_models_torch.sessions.recordings import open_recordings
 from ctd_models_torch.sessions.results import file_names, write_index
@@ -62,6 +63,7 @@ def fit(
     training: FitConfig,
     readout: ReadoutConfig | None = None,
     reading: RecordingConfig | None = None,
+    alignment: str | Path | None = None,
     name: str | None = None,
     seed: int = 0,
     resume: bool = False,
@@ -82,6 +84,7 @@ def fit(
         training: Settings of the training, say `FitConfig()`.
         readout: Settings of the readout; linear by default.
         reading: Which inputs drive the model, and how much memory the recording may take.
+        alignment: File that ``ctd-models-torch align`` wrote of the recordings: read-ins start there.
         name: What the fit is called in tables and figures; by default the model's name.
         seed: Seed of everything random.
         resume: Continue an interrupted fit from its last checkpoint.
@@ -107,7 +110,7 @@ def fit(
     described = dict(config) if config is not None else describe(model, readout, reading, training)
     with ExitStack() as stack:
         data = open_recordings(paths, reading, stack, behavior=model.predicts_behavior)
-        module, shapes = prepare_all(data, model, readout, training, seed)
+        module, shapes = prepare_all(data, model, readout, training, seed, alignment)
         trained = train(
             module,
             *batches_of(data, training, seed),
@@ -190,13 +193,18 @@ def prepare(
 
 
 def prepare_all(
-    data: Sequence[Recording], model: ModelConfig, readout: ReadoutConfig, training: FitConfig, seed: int
+    data: Sequence[Recording],
+    model: ModelConfig,
+    readout: ReadoutConfig,
+    training: FitConfig,
+    seed: int,
+    alignment: str | Path | None = None,
 ) -> tuple[ModelTraining, list[Shape]]:
-    """As `prepare`, for all recordings of a fit."""
+    """As `prepare`, for all recordings of a fit; for its alignment see `fit`."""
     shapes = [Shape.of(recording, model.window) for recording in data]
     statistics = [recording.statistics(recording.rows("train")) for recording in data]
     built = build_sessions(model, readout, shapes, statistics, seed=seed)
-    built.start_from(data)
+    built.start_from(data, None if alignment is None else load_alignment(alignment, data))
     return ModelTraining(built, training, [Validation.of(recording) for recording in data]), shapes
 
 

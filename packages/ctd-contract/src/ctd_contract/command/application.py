@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import sys
 import typing
@@ -30,7 +31,7 @@ class Command:
         example: One line that works, for ``--help``.
         groups: For each field that is a choice: the dataclass of each option.
         choices: The default option of each group.
-        files: Fields that name contract files; their digests enter the run's identity.
+        files: Fields that name contract files or checkpoints; their digests enter the run's identity.
         presets: Named sets of overrides; ``preset=NAME`` applies them before the user's own.
         claims: Whether a run has one folder of its own; False for a command that looks after many.
     """
@@ -194,5 +195,7 @@ def _digest(path: str) -> str:
 
     if not Path(path).is_file():
         raise UserError(f"there is no file {path}")
+    if Path(path).suffix == ".safetensors":
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     with ctd_contract.open(path) as file:
         return file.digest

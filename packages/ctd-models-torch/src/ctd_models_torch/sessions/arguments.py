@@ -1,0 +1,36 @@
+"""Files that arguments of the commands stand for."""
+
+from __future__ import annotations
+
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from ctd_models_torch.sessions.results import any_result
+
+
+def listed(data: Any) -> list[str]:
+    """The recordings that ``data`` names: one, or a list.
+
+    Raises:
+        ValueError: It names none, or is something else.
+    """
+    paths = data if isinstance(data, list) else [data]
+    if not paths or not all(isinstance(path, str) for path in paths):
+        raise ValueError(f"data is a file or a list of files, data=[a.h5,b.h5], got {data}")
+    return paths
+
+
+def name_files(argument: str) -> str:
+    """Name the files that an argument stands for: a run's by its folder, recordings by a pattern.
+
+    The digest of a run's file, not its folder's name, tells which model it is.
+    """
+    key, _, value = argument.partition("=")
+    if key in ("predict", "run") and value and Path(value).suffix != ".h5":
+        return f"{key}={any_result(Path(value))}"
+    if key == "data" and any(mark in value for mark in "*?"):
+        parts = value.strip("[]").split(",")
+        found = [path for part in parts for path in sorted(glob(part, recursive=True)) or [part]]
+        return f"data=[{','.join(found)}]"
+    return argument
