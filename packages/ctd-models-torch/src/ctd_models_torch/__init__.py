@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         PriorConfig,
         RampConfig,
     )
+    from ctd_models_torch.lfads.read_in_config import ReadInConfig
     from ctd_models_torch.prediction import predict
     from ctd_models_torch.saved import SavedModel, load_model
 
@@ -78,6 +79,7 @@ _MODULES = {
         "PriorConfig",
         "RampConfig",
     ),
+    "lfads.read_in_config": ("ReadInConfig",),
     "prediction": ("predict",),
     "saved": ("SavedModel", "load_model"),
 }
@@ -118,6 +120,7 @@ __all__ = [
     "PriorConfig",
     "RNNConfig",
     "RampConfig",
+    "ReadInConfig",
     "RecordingConfig",
     "SavedModel",
     "fit",
