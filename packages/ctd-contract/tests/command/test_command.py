@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -229,6 +229,26 @@ def test_two_processes_never_share_a_folder(tmp_path):
     first.communicate("\n")
     assert first.returncode == 0
     assert json.loads((tmp_path / "o/run.json").read_text())["id"]
+
+
+def test_the_results_name_may_depend_on_the_settings(tmp_path):
+    command = replace(COMMAND, result=lambda config: f"{config.count}.txt")
+    for _ in range(2):
+        assert command.invoke(["count=3", "out=o"]) == 0
+    assert (tmp_path / "o/3.txt").read_text() == "3"
+    assert len(SEEN) == 1, "a finished run is left alone"
+
+
+def test_a_checkpoint_among_the_files_is_part_of_the_runs_identity(tmp_path, capsys):
+    command = replace(COMMAND, files=("names",))
+    arguments = ["count=1", "names=[start.safetensors]", "out=o"]
+    assert command.invoke(arguments) == 2
+    assert "there is no file start.safetensors" in capsys.readouterr().err
+    (tmp_path / "start.safetensors").write_bytes(b"one")
+    assert command.invoke(arguments) == 0
+    (tmp_path / "start.safetensors").write_bytes(b"other")
+    assert command.invoke(arguments) == 2
+    assert "another configuration, input or version" in capsys.readouterr().err
 
 
 def test_progress_counts_and_estimates(monkeypatch):
