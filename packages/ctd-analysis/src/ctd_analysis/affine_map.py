@@ -84,7 +84,7 @@ class Moments:
         if self.count == 0:
             raise ValueError("no bins to fit an affine map to; the training split is empty")
         variances, directions = np.linalg.eigh(self.source_scatter)
-        kept = variances > _SMALLEST_VARIANCE * max(variances[-1], 0.0)
+        kept = variances > _SMALLEST_VARIANCE * variances.max(initial=0.0)
         variances, directions = variances[kept], directions[:, kept]
         penalty = ridge * np.trace(self.source_scatter)
         weight = (directions / (variances + penalty)) @ (directions.T @ self.cross_scatter)

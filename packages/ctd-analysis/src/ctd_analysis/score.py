@@ -17,6 +17,8 @@ _REASONS = {
     "true_rates": "the recording has no true rates",
     "true_states": "the recording has no true states",
     "true_inputs": "the recording has no true inputs",
+    "true_communication": "the recording has no true messages between regions",
+    "communication": "the model has no messages between regions",
     "rates": "the model gives no rates",
     "states": "the model gives no states",
     "inferred_inputs": "the model infers no inputs",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import ctd_contract as cc
-from ctd_analysis.metrics import Block, Session
+from ctd_analysis.metrics import Block, Ends, Session
 from ctd_analysis.results import Flags, Floats, Integers
 from ctd_contract.reader import Array, ContractFile
 
@@ -23,17 +23,20 @@ class TrialArray:
     Attributes:
         array: The signal on disk.
         rows: Its row for every trial of the recording, -1 where it has none, (trial,).
-        columns: Order of its last axis; None for its own.
+        columns: Order of its last axis; None for its own. The axes behind time count as one.
+        ends: Of channels of communication, which regions they connect.
     """
 
     array: Array
     rows: Integers
     columns: Integers | None = None
+    ends: Ends | None = None
 
     def read(self, trials: Integers) -> Floats:
         """The signal of some of the recording's trials, (trial, time, ...)."""
         rows = self.rows[trials]
         values = _read_rows(self.array, rows).astype(np.float64)
+        values = values.reshape(*values.shape[:2], -1)
         return values if self.columns is None else values[..., self.columns]
 
 
@@ -56,8 +59,8 @@ class Recording:
         condition_bins: Bins from which conditions are decoded, counted from 1.
 
     Attributes:
-        signals: `spikes`, `observed`, `behavior`, `true_rates`, `true_states`, `true_inputs`, `inputs`, as
-            far as known.
+        signals: `spikes`, `observed`, `behavior`, `true_rates`, `true_states`, `true_inputs`,
+            `true_communication`, `inputs`, as far as known.
         session: What all trials share.
         lengths: Bins that are not padding, (trial,).
         conditions: Of the trials, -1 without, (trial,).
@@ -118,7 +121,8 @@ class Inference:
         ValueError: It belongs to another recording.
 
     Attributes:
-        signals: `rates`, `states`, `inferred_inputs`, `inputs`, as far as the model gives them.
+        signals: `rates`, `states`, `inferred_inputs`, `communication`, `inputs`, as far as the model gives
+            them.
         has: Trials of the recording that the model has, (trial,).
     """
 
@@ -137,7 +141,7 @@ class Inference:
             name: TrialArray(file.signals[name], rows, columns if name == "rates" else None)
             for name in ("rates", "states", "inferred_inputs", "inputs")
             if name in file.signals
-        }
+        } | _communication("communication", file, file.signals, rows)
 
 
 def blocks(recording: Recording, signals: Mapping[str, TrialArray], trials: Integers) -> Iterator[Block]:
@@ -146,7 +150,8 @@ def blocks(recording: Recording, signals: Mapping[str, TrialArray], trials: Inte
     for start in range(0, len(trials), size):
         chosen = trials[start : start + size]
         arrays = {name: signal.read(chosen) for name, signal in signals.items()}
-        yield Block(recording.session, recording.valid(chosen), arrays, recording.conditions[chosen])
+        ends = {name: signal.ends for name, signal in signals.items() if signal.ends is not None}
+        yield Block(recording.session, recording.valid(chosen), arrays, recording.conditions[chosen], ends)
 
 
 def _known(file: ContractFile, rows: Integers) -> dict[str, TrialArray]:
@@ -159,7 +164,25 @@ def _known(file: ContractFile, rows: Integers) -> dict[str, TrialArray]:
         "true_states": file.truth.get("states"),
         "true_inputs": file.signals.get("inputs_clean") or file.truth.get("inputs"),
     }
-    return {name: TrialArray(array, rows) for name, array in found.items() if array is not None}
+    known = {name: TrialArray(array, rows) for name, array in found.items() if array is not None}
+    return known | _communication("true_communication", file, file.truth, rows)
+
+
+def _communication(
+    name: str, file: ContractFile, signals: Mapping[str, Array], rows: Integers
+) -> dict[str, TrialArray]:
+    """What regions send each other, channel by channel: `communication`, or `messages` but for each's own."""
+    regions = tuple(file.names("region") or map(str, range(file.sizes.get("region", 0))))
+    if "communication" in signals and {"from", "to"} <= file.tables.get("messages", {}).keys():
+        source, target = (np.asarray(file.tables["messages"][end], np.int64) for end in ("from", "to"))
+        return {name: TrialArray(signals["communication"], rows, ends=Ends(source, target, regions))}
+    if "messages" in signals and "region" in file.tables.get("states", {}):
+        own = np.asarray(file.tables["states"]["region"], np.int64)
+        source, target = (axis.ravel() for axis in np.indices((len(regions), len(own))))
+        others = np.flatnonzero(source != own[target])
+        ends = Ends(source[others], own[target][others], regions)
+        return {name: TrialArray(signals["messages"], rows, others, ends)}
+    return {}
 
 
 def _known_of_task(task: ContractFile, rows: Integers) -> dict[str, TrialArray]:

@@ -1,13 +1,15 @@
 """The metrics, one file each; `METRICS` lists them in the order of a table."""
 
-from ctd_analysis.metrics.base import Block, Estimates, Metric, Session, block_of
+from ctd_analysis.metrics.base import Block, Ends, Estimates, Metric, Session, block_of
 from ctd_analysis.metrics.behavior_r2 import BehaviorR2, behavior_r2
 from ctd_analysis.metrics.bps import Bps, bps
 from ctd_analysis.metrics.co_bps import CoBps, co_bps
 from ctd_analysis.metrics.condition_accuracy import ConditionAccuracy, condition_accuracy
 from ctd_analysis.metrics.cycle_consistency import CycleConsistency, cycle_consistency
+from ctd_analysis.metrics.effectome import EffectomeCosine, MessageNorm, effectome
 from ctd_analysis.metrics.fp_bps import FpBps, fp_bps
 from ctd_analysis.metrics.input_r2 import InputR2InferredToTrue, InputR2TrueToInferred, input_r2
+from ctd_analysis.metrics.message_r2 import MessageR2, message_r2
 from ctd_analysis.metrics.psth_r2 import PsthR2, psth_r2
 from ctd_analysis.metrics.rate_r2 import RateR2, rate_r2
 from ctd_analysis.metrics.state_r2 import StateR2InferredToTrue, StateR2TrueToInferred, state_r2
@@ -18,6 +20,9 @@ METRICS: tuple[type[Metric], ...] = (
     StateR2InferredToTrue,
     InputR2TrueToInferred,
     InputR2InferredToTrue,
+    MessageR2,
+    EffectomeCosine,
+    MessageNorm,
     CoBps,
     Bps,
     FpBps,
@@ -30,6 +35,7 @@ METRICS: tuple[type[Metric], ...] = (
 __all__ = [
     "METRICS",
     "Block",
+    "Ends",
     "Estimates",
     "Metric",
     "Session",
@@ -39,8 +45,10 @@ __all__ = [
     "co_bps",
     "condition_accuracy",
     "cycle_consistency",
+    "effectome",
     "fp_bps",
     "input_r2",
+    "message_r2",
     "psth_r2",
     "rate_r2",
     "state_r2",

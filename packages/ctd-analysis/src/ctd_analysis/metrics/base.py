@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -37,6 +37,29 @@ class Session:
 
 
 @dataclass(frozen=True)
+class Ends:
+    """Which regions the channels of communication connect.
+
+    Attributes:
+        source: Region that each channel comes from, (channel,).
+        target: Region that it goes to, (channel,).
+        regions: Names of the regions.
+    """
+
+    source: Integers
+    target: Integers
+    regions: tuple[str, ...]
+
+    def connections(self) -> list[tuple[int, int]]:
+        """Pairs of source and target, in order."""
+        return sorted(set(zip(self.source.tolist(), self.target.tolist(), strict=True)))
+
+    def of(self, connection: tuple[int, int]) -> Flags:
+        """Channels of a connection, (channel,)."""
+        return (self.source == connection[0]) & (self.target == connection[1])
+
+
+@dataclass(frozen=True)
 class Block:
     """Some whole trials of a recording and of a model, aligned by id.
 
@@ -45,14 +68,16 @@ class Block:
         valid: Bins that are not padding, (trial, time).
         signals: Name -> float array (trial, time, dimension). The names are the metrics' own: `spikes`,
             `observed`, `behavior`, `rates`, `states`, `inferred_inputs`, and `true_rates`, `true_states`,
-            `true_inputs`.
+            `true_inputs`, and `communication`, `true_communication`: what regions send each other.
         conditions: Of the trials, -1 without, (trial,); None where nothing is known of them.
+        ends: Of the channels of these two, by their name.
     """
 
     session: Session
     valid: Flags
     signals: Mapping[str, Floats]
     conditions: Integers | None = None
+    ends: Mapping[str, Ends] = field(default_factory=dict)
 
     def rows(self, name: str) -> Floats:
         """A signal's bins that are not padding, (row, dimension)."""
@@ -101,6 +126,7 @@ def block_of(
     n_external_inputs: int = 0,
     conditions: Integers | None = None,
     condition_bins: tuple[int, ...] = (),
+    ends: Mapping[str, Ends] | None = None,
     **signals: Floats,
 ) -> Block:
     """A block from arrays; what is not given is the usual: no padding, nothing held out, no forward bins.
@@ -113,6 +139,7 @@ def block_of(
         n_external_inputs: Channels of the recording's `inputs`.
         conditions: Of the trials, -1 without, (trial,).
         condition_bins: Bins from which conditions are decoded, counted from 1.
+        ends: As in `Block`.
         **signals: Name -> (trial, time, dimension), as in `Block.signals`.
     """
     trials, time = next(iter(signals.values())).shape[:2]
@@ -130,7 +157,8 @@ def block_of(
     everywhere = np.ones((trials, time), dtype=bool)
     arrays = {name: np.asarray(array, dtype=np.float64) for name, array in signals.items()}
     known = everywhere if valid is None else np.asarray(valid, dtype=bool)
-    return Block(session, known, arrays, None if conditions is None else np.asarray(conditions))
+    chosen = None if conditions is None else np.asarray(conditions)
+    return Block(session, known, arrays, chosen, ends or {})
 
 
 def score_arrays(
