@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function
 
 # Chances are multiples of 2^-16: a 64-bit number then decides four times.
 _CHANCES = 1 << 16
@@ -57,6 +58,8 @@ def bernoulli(
     Returns:
         bool tensor.
     """
+    if has_torch_function((stream,)):  # a mode is on, say one that draws for each of several models at once
+        return handle_torch_function(bernoulli, (stream,), shape, probability, stream, device)
     count, threshold = math.prod(shape), round(chance(probability) * _CHANCES)
     if threshold == _CHANCES:
         return torch.ones(tuple(shape), dtype=torch.bool, device=device)

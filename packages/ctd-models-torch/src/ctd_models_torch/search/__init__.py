@@ -1,0 +1,1 @@
+"""Hyperparameter search: population-based training and random search."""

@@ -1,0 +1,95 @@
+"""Members as tasks of Ray: on this machine or on a cluster, and again where a worker has died."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from ctd_contract.command import RunFailed
+from ctd_models_torch.errors import InputError
+from ctd_models_torch.search.config import SearchConfig
+from ctd_models_torch.search.generation import Report, train_members
+from ctd_models_torch.search.member import Member
+from ctd_models_torch.search.runners import Runner
+from ctd_models_torch.search.trainee import Task
+
+# How often a member is trained anew after the death of its worker; a task depends on its arguments alone.
+RETRIES = 5
+
+
+def train_remotely(task: Task, member: Member, until: int, threads: int) -> Member:
+    """Train one member in a worker, with as many threads as the driver would use."""
+    torch.set_num_threads(threads)
+    with task.data() as data:
+        return train_members(task, data, [member], until, batched=False, report=lambda _: None)[0]
+
+
+@contextmanager
+def ray_runner(task: Task, config: SearchConfig, threads: int) -> Iterator[Runner]:
+    """A runner on Ray.
+
+    Workers open the recordings by their paths, and results don't depend on which worker did what.
+
+    Raises:
+        InputError: Ray isn't installed, or can't be reached.
+        RunFailed: Workers died again and again.
+    """
+    ray = _ray()
+    started = not ray.is_initialized()
+    if started:
+        _connect(ray, config.ray_address)
+    try:
+        reserved = {"num_cpus": config.ray_cpus, "num_gpus": config.ray_gpus, "max_retries": RETRIES}
+        remote = ray.remote(**reserved)(train_remotely)
+        shared = ray.put(task)
+
+        def run(members: Mapping[int, Member], until: int, report: Report) -> Iterator[tuple[int, Member]]:
+            waiting = {
+                remote.remote(shared, member, until, threads): position
+                for position, member in members.items()
+            }
+            while waiting:
+                (ready,), _ = ray.wait(list(waiting), num_returns=1)
+                position = waiting.pop(ready)
+                member = _fetch(ray, ready)
+                report(until - members[position].epoch)
+                yield position, member
+
+        yield run
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _ray() -> Any:
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise InputError(
+            "search.runner=ray needs Ray, which is not installed: pip install 'ctd-models-torch[ray]'"
+        ) from error
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    try:
+        local = {} if address else {"include_dashboard": False}
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
+    except (ConnectionError, ValueError) as error:
+        raise InputError(f"search.ray_address={address}: {error}") from error
+
+
+def _fetch(ray: Any, reference: Any) -> Member:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    except ray.exceptions.RayError as error:
+        raise RunFailed(
+            f"a worker of Ray was lost ({type(error).__name__}), also after {RETRIES} more tries: "
+            "resume=true goes on from what is done"
+        ) from error
