@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from session_toys import quick_fit, small_lfads, two_days
+from session_toys import SMALL, quick_fit, small_lfads, two_days
 from toys import digest_of, signals_of
 
 import ctd_contract as cc
@@ -16,6 +16,7 @@ from ctd_models_torch.cli import COMMAND
 from ctd_models_torch.config import RecordingConfig
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.fitting import fit
+from ctd_models_torch.lfads.behavior_config import BANDConfig
 from ctd_models_torch.lfads.config import AugmentationConfig, ControllerConfig
 from ctd_models_torch.prediction import predict
 from ctd_models_torch.saved import load_model
@@ -177,6 +178,22 @@ def test_a_score_that_not_all_recordings_have_is_the_mean_of_those_that_do(tmp_p
     (row,) = metrics_of(tmp_path / "run")
     assert row["valid/co_bps"] == pytest.approx(row["valid/co_bps/monday"])
     assert "valid/co_bps/tuesday" not in row
+
+
+def test_each_recording_has_a_behaviour_of_its_own_and_none_may_lack_it(days, tmp_path):
+    settings = quick_fit(max_epochs=1)
+    fitted = fit(days, tmp_path / "run", model=BANDConfig(**SMALL), training=settings)
+    (row,) = metrics_of(tmp_path / "run")
+    each = [row[f"valid/behavior_r2/{name}"] for name in NAMES]
+    assert row["valid/behavior_r2"] == pytest.approx(np.mean(each))
+    first, second = (parts.behavior.state_dict() for parts in fitted.saved.model.all_parts)
+    assert not torch.equal(first["center"], second["center"])
+    for name, day in zip(FILES, days, strict=True):
+        predict(tmp_path / "run", day, tmp_path / name, accelerator="cpu")
+        assert digest_of(tmp_path / name) == digest_of(tmp_path / "run" / name)
+    bare = two_days(tmp_path, behavior=False)
+    with pytest.raises(InputError, match=r"tuesday.h5 has no signal behavior .* model=lfads predicts none"):
+        fit(bare, tmp_path / "none", model=BANDConfig(**SMALL), training=settings)
 
 
 def test_the_training_files_give_the_exports(run, days, tmp_path):
