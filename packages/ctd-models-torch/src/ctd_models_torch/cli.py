@@ -18,6 +18,7 @@ from ctd_models_torch.config import (
     RecordingConfig,
 )
 from ctd_models_torch.errors import InputError
+from ctd_models_torch.multi_region.config import SilenceConfig
 from ctd_models_torch.presets import PRESETS
 from ctd_models_torch.registry import MODELS, READOUTS, TRAININGS
 from ctd_models_torch.sessions.arguments import listed, name_files
@@ -44,6 +45,7 @@ class ModelsConfig(CommandConfig):
         session: With `predict`, of a model of several recordings: which one's neurons `data` has; by default
             it is found by the neurons' ids and the recording's name.
         alignment: What `ctd-models-torch align` wrote of the recordings: the read-ins start there.
+        silence: With `predict`, of MR-LFADS: connections that are silent.
         model: The model.
         readout: Its readout.
         recording: How the recording is read.
@@ -55,6 +57,7 @@ class ModelsConfig(CommandConfig):
     predict: str | None = None
     session: str | None = None
     alignment: str | None = None
+    silence: SilenceConfig = field(default_factory=SilenceConfig)
     model: ModelConfig = field(default_factory=GRUConfig)
     readout: ReadoutConfig = field(default_factory=LinearReadoutConfig)
     recording: RecordingConfig = field(default_factory=RecordingConfig)
@@ -62,6 +65,8 @@ class ModelsConfig(CommandConfig):
 
     def __post_init__(self) -> None:
         paths = listed(self.data)
+        if self.predict is None and self.silence.connections:
+            raise ValueError("silence.connections is for a fitted model: name its run with predict=FOLDER")
         if self.predict is not None and len(paths) > 1:
             raise ValueError(f"a prediction is of one recording, got {len(paths)} in data")
 
@@ -78,6 +83,7 @@ def run(config: ModelsConfig, job: Run) -> None:
                 listed(config.data)[0],
                 job.result,
                 session=config.session,
+                silence=config.silence,
                 memory_mb=config.recording.memory_mb,
                 accelerator=config.training.accelerator,
                 run=job.id,

@@ -146,6 +146,24 @@ class MRLFADSConfig(ModelConfig):
 
 
 @dataclass
+class SilenceConfig:
+    """Connections of a fitted MR-LFADS that are silent.
+
+    Attributes:
+        connections: ``SOURCE:TARGET`` by the regions' names, ``*`` for any; none for an ordinary prediction.
+        start: First bin in which they are silent.
+        stop: First bin in which they no longer are; None for the end.
+    """
+
+    connections: list[str] = field(default_factory=list)
+    start: int = 0
+    stop: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.start >= 0, "silence.start is at least 0", self.start)
+
+
+@dataclass
 class MRLFADSFitConfig(FitConfig):
     """For `MRLFADSConfig`."""
 
