@@ -1,27 +1,38 @@
-"""LFADS's training step both ways: sequence functions against a call per bin and direction.
+"""LFADS's training step both ways: ours against a loop over bins.
 
-The plain side is a loop over bins that calls a cell for each unit, as one writes gated recurrent units whose
-reset gate multiplies the state (torch has none). Both sides get the same weights, spikes, masks and noise,
-drawn before, and share read-out and loss: Poisson with coordinated dropout, and the divergences of initial
-condition and controls.
+The plain side is eager PyTorch as one writes it: a call per bin, unit and direction (torch has no gated
+recurrent unit whose reset gate multiplies the state), dropout where it is needed, torch's losses and
+distributions. Both sides draw their random numbers, find loss and gradients, clip them and take a step of
+AdamW. To compare results they get the same random numbers.
 """
 
 from __future__ import annotations
 
+import copy
+import json
+import resource
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import torch
 from timing import agree, compare
 from torch import Tensor, nn
+from torch.distributions import Normal, kl_divergence
 from torch.nn import functional
 
-from ctd_contract.torch.random import generator
-from ctd_contract.torch.sequences import BidirectionalStates, bidirectional_gru
-from ctd_models_torch.lfads.decoder_loop import Decoded, DecoderParameters, GRUWeights, decode
+from ctd_contract.torch.random import bernoulli, chance, generator
+from ctd_models_torch.batch import Batch
+from ctd_models_torch.build import build_model
+from ctd_models_torch.config import LinearReadoutConfig
+from ctd_models_torch.lfads.config import ControllerConfig, InitialEncoderConfig, LFADSConfig
+from ctd_models_torch.lfads.model import LFADS, VARIANCE_FLOOR
+from ctd_models_torch.shape import Shape
 
 CLIP, DROPOUT, COORDINATED = 5.0, 0.3, 0.3
-THREADS = 2
+THREADS, EPOCH = 2, 1000
 
 
 @dataclass(frozen=True)
@@ -39,192 +50,237 @@ class Size:
     controls: int = 4
     trials: int = 256
 
+    def longer(self, times: int) -> Size:
+        """The same with so many times the bins."""
+        return replace(self, bins=tuple(times * bins for bins in self.bins))
 
-class Unit(nn.Module):
-    """A gated recurrent unit; called, it takes one bin."""
-
-    def __init__(self, inputs: int, units: int) -> None:
-        super().__init__()
-        self.weight_input = nn.Parameter(torch.empty(3 * units, inputs))
-        self.weight_state = nn.Parameter(torch.empty(3 * units, units))
-        self.bias = nn.Parameter(torch.empty(3 * units))
-
-    @property
-    def weights(self) -> GRUWeights:
-        return GRUWeights(self.weight_input, self.weight_state, self.bias, None)
-
-    def forward(self, inputs: Tensor, state: Tensor) -> Tensor:
-        units = state.shape[1]
-        from_r, from_z, from_n = functional.linear(inputs, self.weight_input, self.bias).chunk(3, dim=1)
-        to_r, to_z = functional.linear(state, self.weight_state[: 2 * units]).chunk(2, dim=1)
-        r, z = torch.sigmoid(from_r + to_r), torch.sigmoid(from_z + to_z)
-        n = torch.tanh(from_n + functional.linear(r * state, self.weight_state[2 * units :]))
-        return torch.clamp(z * state + (1.0 - z) * n, -CLIP, CLIP)
-
-
-class LFADS(nn.Module):
-    """Model, data and both ways to take a step."""
-
-    def __init__(self, size: Size, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.size, stream = size, generator(0, "lfads_step")
-        seen = size.neurons[0]
-        self.initial_encoder, self.control_encoder = (
-            nn.ModuleList(Unit(seen, units) for _ in range(2))
-            for units in (size.initial_encoder, size.control_encoder)
+    def model(self) -> LFADS:
+        config = LFADSConfig(
+            size=self.generator,
+            factors=self.factors,
+            initial_condition=self.initial,
+            encoder=InitialEncoderConfig(self.initial_encoder, standardize=False),
+            controller=ControllerConfig(self.controller, self.controls, self.control_encoder),
+            dropout=DROPOUT,
+            coordinated_dropout=COORDINATED,
         )
-        self.to_initial = nn.Linear(2 * size.initial_encoder, 2 * size.initial)
-        self.to_generator = nn.Linear(size.initial, size.generator)
-        self.controller = Unit(2 * size.control_encoder + size.factors, size.controller)
-        self.to_control = nn.Linear(size.controller, 2 * size.controls)
-        self.generator = Unit(size.controls, size.generator)
-        self.to_factors = nn.Linear(size.generator, size.factors, bias=False)
-        self.readout = nn.Linear(size.factors, size.neurons[1])
-        for parameter in self.parameters():
-            width = parameter.shape[-1] ** -0.5
-            nn.init.uniform_(parameter, -width, width, generator=stream)
-        self.to(dtype)
-        self._draw(stream, dtype)
-
-    def _draw(self, stream: torch.Generator, dtype: torch.dtype) -> None:
-        """Draw spikes, masks and noise."""
-        size, (seen, bins) = self.size, self.size.bins
-
-        def mask(rate: float, *shape: int) -> Tensor:
-            kept = torch.full((size.trials, *shape), 1.0 - rate, dtype=dtype)
-            return torch.bernoulli(kept, generator=stream) / (1.0 - rate)
-
-        normal = partial(torch.randn, generator=stream, dtype=dtype)
-        rates = torch.full((size.trials, bins, size.neurons[1]), 0.2, dtype=dtype)
-        self.spikes = torch.poisson(rates, generator=stream)
-        coordinated = mask(COORDINATED, seen, size.neurons[0])
-        self.seen = self.spikes[:, :seen, : size.neurons[0]] * coordinated
-        self.seen = self.seen * mask(DROPOUT, seen, size.neurons[0])
-        # What was shown is not scored, what was hidden all the more, and what is never seen as it is.
-        hidden = (coordinated == 0.0).to(dtype) / COORDINATED
-        held_out, later = size.neurons[1] - size.neurons[0], bins - seen
-        self.weight = functional.pad(hidden, (0, held_out, 0, later), value=1.0)
-        self.mask_initial = mask(DROPOUT, 2 * size.initial_encoder)
-        self.mask_controller = mask(DROPOUT, bins, 2 * size.control_encoder + size.factors)
-        self.mask_factors = mask(DROPOUT, bins + 1, size.generator)
-        self.noise_initial = normal(size.trials, size.initial)
-        self.noise_controls = normal(size.trials, bins, size.controls)
-
-    def step(self, side: type[Side]) -> dict[str, Tensor]:
-        """Loss and all gradients."""
-        self.zero_grad()
-        loss = self.loss(side(self))
-        loss.backward()
-        return {"loss": loss.detach(), **{name: p.grad.clone() for name, p in self.named_parameters()}}
-
-    def loss(self, side: Side) -> Tensor:
-        """The bound's, with small weights of the divergences."""
-        summary = torch.cat(side.last(self.initial_encoder), dim=1) * self.mask_initial
-        mean, log_variance = self.to_initial(summary).chunk(2, dim=1)
-        variance = log_variance.exp() + 1e-4
-        initial = self.to_generator(mean + variance.sqrt() * self.noise_initial)
-        ahead, back = side.all(self.control_encoder)
-        missing = self.size.bins[1] - self.size.bins[0]
-        # One bin late and one early, and zeros where nothing was seen.
-        lagged = (
-            functional.pad(ahead[:, :-1], (0, 0, 1, missing)),
-            functional.pad(back[:, 1:], (0, 0, 0, 1 + missing)),
+        (seen_bins, bins), (seen, neurons) = self.bins, self.neurons
+        held_out = [index >= seen for index in range(neurons)]
+        shape = Shape(
+            "spikes", list(range(neurons)), held_out, list(range(seen_bins)), None, 0, 0.02, bins=bins
         )
-        decoded = side.decode(initial, torch.cat(lagged, dim=2))
-        each = functional.poisson_nll_loss(self.readout(decoded.factors), self.spikes, reduction="none")
-        divergence = 0.5 * (variance + mean.square() - variance.log() - 1.0).sum(1).mean()
-        mean, log_variance = decoded.control_mean, decoded.control_log_variance
-        of_controls = 0.5 * (log_variance.exp() + mean.square() - log_variance - 1.0).sum((1, 2)).mean()
-        return (each * self.weight).mean() + 1e-4 * (divergence + of_controls)
+        built = build_model(config, LinearReadoutConfig(), shape, None, seed=0)
+        assert isinstance(built, LFADS)
+        # The readout starts at the log of the mean counts, as it does with a recording.
+        nn.init.constant_(built.session.readout.bias, -1.6)
+        return built
+
+    def batch(self, dtype: torch.dtype) -> Batch:
+        shape = (self.trials, self.bins[1], self.neurons[1])
+        spikes = torch.poisson(torch.full(shape, 0.2), generator=generator(0, "spikes")).to(dtype)
+        rows = torch.arange(self.trials)
+        lengths, scored = torch.full_like(rows, self.bins[1]), torch.ones((*shape[:2], 1), dtype=torch.bool)
+        return Batch(spikes, scored, None, lengths, rows, padded=False, complete=True)
 
 
-@dataclass
+class Drawn:
+    """What torch draws where it is needed."""
+
+    def __init__(self, size: Size) -> None:
+        del size
+
+    def hidden(self, seen: Tensor) -> tuple[Tensor, float]:
+        return (torch.rand_like(seen) < COORDINATED).to(seen.dtype), COORDINATED
+
+    def drop(self, values: Tensor, what: str, index: int = 0) -> Tensor:
+        del what, index
+        return functional.dropout(values, DROPOUT)
+
+    def normal(self, like: Tensor, what: str, index: int = 0) -> Tensor:
+        del what, index
+        return torch.randn_like(like)
+
+
+class Recorded(Drawn):
+    """The numbers that our side draws, in the order in which it draws them."""
+
+    def __init__(self, size: Size) -> None:
+        (seen_bins, bins), (seen, _), trials = size.bins, size.neurons, size.trials
+        stream, keep = draw("dropout"), 1.0 - DROPOUT
+        columns = 2 * size.control_encoder + size.factors
+        shapes = {
+            "read": (trials, seen_bins, seen),
+            "summary": (trials, 2 * size.initial_encoder),
+            "state": (trials, bins + 1, size.generator),
+            "controller": (trials, bins, columns),
+        }
+        self.masks = {name: bernoulli(shape, keep, stream) for name, shape in shapes.items()}
+        self.shape = (trials, bins, size.controls)
+
+    def hidden(self, seen: Tensor) -> tuple[Tensor, float]:
+        return bernoulli(seen.shape, COORDINATED, draw("coordinated dropout")).to(seen.dtype), chance(
+            COORDINATED
+        )
+
+    def drop(self, values: Tensor, what: str, index: int | None = None) -> Tensor:
+        mask = self.masks[what] if index is None else self.masks[what][:, index]
+        return values * mask / chance(1.0 - DROPOUT)
+
+    def normal(self, like: Tensor, what: str, index: int | None = None) -> Tensor:
+        shape = like.shape if index is None else self.shape
+        drawn = torch.randn(shape, generator=draw(what), dtype=like.dtype)
+        return drawn if index is None else drawn[:, index]
+
+
+def draw(name: str) -> torch.Generator:
+    """The stream of a name."""
+    return generator(0, name)
+
+
+def cell(weights: tuple, inputs: Tensor, state: Tensor) -> Tensor:
+    """One bin of a gated recurrent unit."""
+    weight_input, weight_state, bias, _ = weights
+    units = state.shape[1]
+    from_r, from_z, from_n = functional.linear(inputs, weight_input, bias).chunk(3, dim=1)
+    to_r, to_z = functional.linear(state, weight_state[: 2 * units]).chunk(2, dim=1)
+    r, z = torch.sigmoid(from_r + to_r), torch.sigmoid(from_z + to_z)
+    n = torch.tanh(from_n + functional.linear(r * state, weight_state[2 * units :]))
+    return torch.clamp(z * state + (1.0 - z) * n, -CLIP, CLIP)
+
+
+def read(encoder: nn.Module, values: Tensor) -> tuple[Tensor, Tensor]:
+    """States of both directions after each bin."""
+    both, bins = [], range(values.shape[1])
+    directions = ((encoder.forwards, bins), (encoder.backwards, bins[::-1]))
+    for initial, (unit, order) in zip(encoder.initial, directions, strict=True):
+        state, states = initial.expand(len(values), -1), {}
+        for k in order:
+            states[k] = state = cell(unit.parts, values[:, k], state)
+        both.append(torch.stack([states[k] for k in bins], dim=1))
+    return both[0], both[1]
+
+
+def decode(model: LFADS, state: Tensor, encoded: Tensor, drawn: Drawn) -> list[Tensor]:
+    """Factors, means, standard deviations and inferred inputs of all bins."""
+    decoder, controller = model.decoder, model.decoder.controller
+    head, weight = controller.head.bounded(), decoder.factor_weight
+    control_state, rows = controller.initial.expand(len(state), -1), []
+    factors = functional.linear(drawn.drop(state, "state", 0), weight)
+    for k in range(encoded.shape[1]):
+        inputs = drawn.drop(torch.cat([encoded[:, k], factors], dim=1), "controller", k)
+        control_state = cell(controller.unit.weights, inputs, control_state)
+        mean, log_variance = functional.linear(control_state, *head).chunk(2, dim=1)
+        std = torch.exp(0.5 * log_variance)
+        control = mean + std * drawn.normal(mean, "inferred inputs", k)
+        state = cell(decoder.generator.unit.weights, control, state)
+        factors = functional.linear(drawn.drop(state, "state", k + 1), weight)
+        rows.append((factors, mean, std, control))
+    return [torch.stack(column, dim=1) for column in zip(*rows, strict=True)]
+
+
+def plain_loss(model: LFADS, batch: Batch, drawn: Drawn) -> Tensor:
+    """The loss, one bin after the other."""
+    seen_bins, bins = len(model.session.view.bins), batch.n_time
+    seen = batch.data[:, :seen_bins, : len(model.session.view.neurons)]
+    hidden, rate = drawn.hidden(seen)
+    values = drawn.drop(seen * (1.0 - hidden) / (1.0 - rate), "read", None)
+    # What was shown is not scored, what was hidden all the more, and what is never seen as it is.
+    missing = (0, batch.data.shape[2] - hidden.shape[2], 0, bins - seen_bins)
+    weight = functional.pad(hidden / rate, missing, value=1.0)
+
+    ahead, back = read(model.encoder, values)
+    summary = drawn.drop(torch.cat([ahead[:, -1], back[:, 0]], dim=1), "summary", None)
+    mean, log_variance = functional.linear(summary, *model.head.bounded()).chunk(2, dim=1)
+    std = (log_variance.exp() + VARIANCE_FLOOR).sqrt()
+    code = mean + std * drawn.normal(mean, "initial condition", None)
+    state = functional.linear(code, model.initial_weight, model.initial_bias)
+    initial = model.initial_prior
+    prior = Normal(initial.mean, initial.variance**0.5, validate_args=False)
+    divergence = kl_divergence(Normal(mean, std, validate_args=False), prior).sum()
+
+    ahead, back = read(model.control_encoder, values)
+    # One bin late and one early, and zeros where nothing was seen.
+    rest = bins - seen_bins
+    lagged = [functional.pad(ahead, (0, 0, 1, rest - 1)), functional.pad(back[:, 1:], (0, 0, 0, rest + 1))]
+    factors, mean, std, controls = decode(model, state, torch.cat(lagged, dim=2), drawn)
+    prior = model.control_prior
+    alpha, variance = torch.exp(-torch.exp(-prior.log_time_constant)), prior.log_variance.exp()
+    before = functional.pad(alpha * controls[:, :-1], (0, 0, 1, 0))
+    stationary = variance / (1.0 - alpha**2)
+    of_prior = torch.cat([stationary.expand(1, -1), variance.expand(bins - 1, -1)]).sqrt()
+    posterior = Normal(mean, std, validate_args=False)
+    divergence = divergence + kl_divergence(posterior, Normal(before, of_prior, validate_args=False)).sum()
+
+    each = functional.poisson_nll_loss(model.session.readout(factors), batch.data, reduction="none")
+    return ((each * weight).sum() + divergence) / batch.data.numel()
+
+
+def fast_loss(model: LFADS, batch: Batch) -> Tensor:
+    """The loss as it is trained on."""
+    terms = model.losses(batch, draw, n_time=batch.n_time, epoch=EPOCH)
+    return torch.stack(list(terms.values())).sum()
+
+
 class Side:
-    """One way to run the units."""
+    """One way to take steps, with a model of its own."""
 
-    model: LFADS
+    def __init__(self, name: str, size: Size) -> None:
+        self.name, self.model = name, copy.deepcopy(size.model())
+        options = {"fused": True} if name == "fast" else {}
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), 1e-4, **options)
+        self.batch, self.drawn = size.batch(torch.float32), Drawn(size)
 
-    def zeros(self, units: int) -> Tensor:
-        return self.model.spikes.new_zeros(self.model.size.trials, units)
-
-
-class Plain(Side):
-    """A call per bin, unit and direction."""
-
-    def last(self, pair: nn.ModuleList) -> list[Tensor]:
-        both = []
-        for unit, order in zip(pair, (1, -1), strict=True):
-            state = self.zeros(unit.weight_state.shape[1])
-            for k in range(self.model.size.bins[0])[::order]:
-                state = unit(self.model.seen[:, k], state)
-            both.append(state)
-        return both
-
-    def all(self, pair: nn.ModuleList) -> list[Tensor]:
-        both, bins = [], range(self.model.size.bins[0])
-        for unit, order in zip(pair, (bins, bins[::-1]), strict=True):
-            state, states = self.zeros(unit.weight_state.shape[1]), {}
-            for k in order:
-                states[k] = state = unit(self.model.seen[:, k], state)
-            both.append(torch.stack([states[k] for k in bins], dim=1))
-        return both
-
-    def decode(self, state: Tensor, encoded: Tensor) -> Decoded:
-        model, control_state = self.model, self.zeros(self.model.size.controller)
-        weight = functional.normalize(model.to_factors.weight, dim=1)
-        factors, bins = functional.linear(state * model.mask_factors[:, 0], weight), []
-        for k in range(model.size.bins[1]):
-            inputs = torch.cat([encoded[:, k], factors], dim=1) * model.mask_controller[:, k]
-            control_state = model.controller(inputs, control_state)
-            mean, log_variance = model.to_control(control_state).chunk(2, dim=1)
-            control = mean + torch.exp(0.5 * log_variance) * model.noise_controls[:, k]
-            state = model.generator(control, state)
-            factors = functional.linear(state * model.mask_factors[:, k + 1], weight)
-            bins.append((state, factors, mean, log_variance, control, control_state))
-        return Decoded(*(torch.stack(column, dim=1) for column in zip(*bins, strict=True)))
+    def step(self) -> None:
+        """One step of training."""
+        self.optimizer.zero_grad()
+        fast = self.name == "fast"
+        loss = fast_loss(self.model, self.batch) if fast else plain_loss(self.model, self.batch, self.drawn)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 0.1)
+        self.optimizer.step()
 
 
-class Fast(Side):
-    """Sequence functions."""
+def difference(size: Size, dtype: torch.dtype, tolerance: float) -> float:
+    """Largest relative difference of loss and gradients, given the same random numbers."""
+    model, batch = size.model().to(dtype), size.batch(dtype)
+    found = []
+    for loss in (fast_loss, partial(plain_loss, drawn=Recorded(size))):
+        model.zero_grad()
+        value = loss(model, batch)
+        value.backward()
+        gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+        found.append({"loss": value.detach(), **gradients})
+    return agree(*found, tolerance)
 
-    def last(self, pair: nn.ModuleList) -> tuple[Tensor, Tensor]:
-        states = self.read(pair, all_states=False)
-        return states.forward_last, states.backward_last
 
-    def all(self, pair: nn.ModuleList) -> tuple[Tensor, Tensor]:
-        states = self.read(pair, all_states=True)
-        return states.forward_all, states.backward_all
+def peak_mb(name: str, size: Size, times: int) -> float:
+    """Memory of three steps beyond that of the model and its data, in a process of its own."""
+    this = Path(__file__).resolve()
+    spec = json.dumps({"name": name, "size": vars(size.longer(times))})
+    done = subprocess.run([sys.executable, this, spec], stdout=subprocess.PIPE, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
 
-    def read(self, pair: nn.ModuleList, **options: bool) -> BidirectionalStates:
-        zeros = self.zeros(pair[0].weight_state.shape[1])
-        weights = (unit.weights for unit in pair)
-        return bidirectional_gru(
-            self.model.seen, zeros, zeros, *weights, reset="before", clip=CLIP, **options
-        )
 
-    def decode(self, state: Tensor, encoded: Tensor) -> Decoded:
-        model = self.model
-        head = model.to_control.weight, model.to_control.bias
-        factor_weight = functional.normalize(model.to_factors.weight, dim=1)
-        return decode(
-            DecoderParameters(model.controller.weights, *head, model.generator.weights, factor_weight),
-            generator_state=state,
-            controller_state=self.zeros(model.size.controller),
-            encoded=encoded,
-            noise=model.noise_controls,
-            controller_mask=model.mask_controller,
-            factor_mask=model.mask_factors,
-            n_time=model.size.bins[1],
-            clip=CLIP,
-        )
+def _memory(spec: dict) -> float:
+    torch.set_num_threads(THREADS)
+    side = Side(spec["name"], Size(**spec["size"]))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(3):
+        side.step()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
 def measure_step(name: str, size: Size, *, repeats: int) -> dict:
     """Compare both sides in both precisions, then time them in turn; medians in seconds."""
     torch.set_num_threads(THREADS)
-    small = LFADS(replace(size, trials=40), torch.float64)
-    difference = agree(small.step(Fast), small.step(Plain))
-    model = LFADS(size, torch.float32)
-    single = agree(model.step(Fast), model.step(Plain), 1e-4)
-    result = compare(name, lambda: model.step(Fast), lambda: model.step(Plain), repeats=repeats)
-    return result | {"threads": THREADS, "difference_float64": difference, "difference_float32": single}
+    double = difference(replace(size, trials=40), torch.float64, 1e-9)
+    single = difference(replace(size, trials=40), torch.float32, 1e-4)
+    fast, plain = (Side(side, size) for side in ("fast", "plain"))
+    result = compare(name, fast.step, plain.step, repeats=repeats)
+    memory = {f"{side}_mb": peak_mb(side, size, 1) for side in ("fast", "plain")}
+    memory["fast_mb_twice_the_bins"] = peak_mb("fast", size, 2)
+    return result | {"threads": THREADS, "difference_float64": double, "difference_float32": single} | memory
+
+
+if __name__ == "__main__":
+    print(_memory(json.loads(sys.argv[1])))

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from ctd_contract.torch.sequences.blocks import run_jobs
 
 # Numbers of a piece: a few arrays of it stay in a core's own cache.
-_PIECE = 1 << 15
+_PIECE = 1 << 17
 
 
 def poisson_total(prediction: Tensor, data: Tensor, weight: Tensor | None, linear_above: float) -> Tensor:
