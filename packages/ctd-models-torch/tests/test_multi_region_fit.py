@@ -157,7 +157,7 @@ def test_the_direction_of_a_known_system_is_found(short_fit, tmp_path):
             controls=DivergenceConfig(ramp=RampConfig(0, 5)),
         ),
     )
-    settings = replace(short_fit, max_epochs=25, batch_size=16, learning_rate=2e-2, gradient_clip=1.0)
+    settings = replace(short_fit, max_epochs=14, batch_size=16, learning_rate=2e-2, gradient_clip=1.0)
     fit(path, tmp_path / "run", model=model, training=settings, reading=RecordingConfig(inputs=None))
     with cc.open(tmp_path / "run/inference.h5") as file:
         to = file.tables["messages"]["to"]
