@@ -34,6 +34,27 @@ def two_days(folder: Path, *, both=None, **changes) -> list[Path]:
     return [first, make_recording(folder / "tuesday.h5", **(shape | second | changes))]
 
 
+def halves(folder: Path) -> list[Path]:
+    """One system through 10 neurons in 60 trials, and through 10 others, 3 of each held out, in 60 others."""
+    shape = {"n_trials": 120, "n_time": 20, "n_neurons": 20, "n_held_out": 6, "mean_rate_hz": 100.0}
+    whole = make_recording(folder / "whole.h5", **shape, seed=1)
+    paths = []
+    with cc.open(whole) as file:
+        split, ids = file.tables["trials"]["split"], file.axis("trial")
+        for half, name in enumerate(("even", "odd")):
+            rows, neurons = np.arange(half, 120, 2), np.arange(half, 20, 2)
+            paths.append(folder / f"{name}.h5")
+            with cc.create(
+                paths[-1], "recording", name=name, trial=ids[rows], time=file.time, bin_width_s=0.01,
+                axes={"neuron": file.axis("neuron")[neurons], "input": 2}, producer="test 0",
+            ) as writer:  # fmt: skip
+                writer.column("trials", "split", split[rows])
+                writer.column("neurons", "held_out", file.held_out[neurons].astype(np.uint8))
+                for signal, last in (("spikes", neurons), ("inputs", slice(None))):
+                    writer.signal(signal, file.signals[signal][:][rows][..., last])
+    return paths
+
+
 def latents() -> np.ndarray:
     """(condition, bin, latent) of a spiral that starts somewhere else in each condition."""
     random = np.random.default_rng(5)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from session_toys import SMALL, quick_fit, small_lfads, two_days
+from session_toys import SMALL, halves, quick_fit, small_lfads, two_days
 from toys import digest_of, signals_of
 
 import ctd_contract as cc
@@ -17,7 +17,7 @@ from ctd_models_torch.config import RecordingConfig
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.fitting import fit
 from ctd_models_torch.lfads.behavior_config import BANDConfig
-from ctd_models_torch.lfads.config import AugmentationConfig, ControllerConfig
+from ctd_models_torch.lfads.config import AugmentationConfig, ControllerConfig, KLConfig, RampConfig
 from ctd_models_torch.prediction import predict
 from ctd_models_torch.saved import load_model
 from ctd_models_torch.sessions.arguments import name_files
@@ -180,6 +180,16 @@ def test_a_score_that_not_all_recordings_have_is_the_mean_of_those_that_do(tmp_p
     assert "valid/co_bps/tuesday" not in row
 
 
+def test_all_recordings_are_predicted_better_than_by_mean_rates(tmp_path):
+    model = small_lfads(size=16, factors=5, kl=KLConfig(ramp=RampConfig(0, 5)))
+    settings = quick_fit(max_epochs=40, batch_size=20, learning_rate=2e-2)
+    fit(halves(tmp_path), tmp_path / "run", model=model, training=settings)
+    best = min(metrics_of(tmp_path / "run"), key=lambda row: row["valid/loss"])
+    for name in ("even", "odd"):
+        assert best[f"valid/bps/{name}"] > 0.08
+        assert best[f"valid/co_bps/{name}"] > 0.05
+
+
 def test_each_recording_has_a_behaviour_of_its_own_and_none_may_lack_it(days, tmp_path):
     settings = quick_fit(max_epochs=1)
     fitted = fit(days, tmp_path / "run", model=BANDConfig(**SMALL), training=settings)
@@ -254,6 +264,11 @@ def test_the_command_fits_a_list_or_a_pattern_and_predicts(days, tmp_path, monke
     listed = f"data=[{','.join(map(str, days))}]"
     assert COMMAND.invoke([listed, "out=fit", *ARGUMENTS]) == 0
     assert name_files(f"data={days[0].parent}/*day.h5") == listed
+    spaced = tmp_path / "a day's (first).h5"
+    spaced.symlink_to(days[0])
+    quoted = name_files(f"data={tmp_path}/a*.h5")
+    assert COMMAND.invoke([quoted, "model.size=4", "--cfg", "job"]) == 0
+    assert "a day's (first).h5" in capsys.readouterr().out.replace("''", "'")
     assert COMMAND.invoke([listed, "out=fit", *ARGUMENTS]) == 0
     assert "already done: fit/sessions.json" in capsys.readouterr().err
     with cc.open(f"fit/{FILES[1]}") as file:

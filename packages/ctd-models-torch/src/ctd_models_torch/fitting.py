@@ -51,8 +51,9 @@ class Fitted:
     @property
     def path(self) -> Path:
         """The inference file of a fit to one recording."""
-        (path,) = self.paths
-        return path
+        if len(self.paths) > 1:
+            raise ValueError(f"the fit has {len(self.paths)} inference files: take one of paths")
+        return self.paths[0]
 
 
 def fit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -32,5 +33,13 @@ def name_files(argument: str) -> str:
     if key == "data" and any(mark in value for mark in "*?"):
         parts = value.strip("[]").split(",")
         found = [path for part in parts for path in sorted(glob(part, recursive=True)) or [part]]
-        return f"data=[{','.join(found)}]"
+        return f"data=[{','.join(map(_quoted, found))}]"
     return argument
+
+
+def _quoted(path: str) -> str:
+    """As Hydra takes it: other characters than these may mean something."""
+    if re.fullmatch(r"[\w./~*?-]+", path):
+        return path
+    escaped = path.replace("'", "\\'")
+    return f"'{escaped}'"
