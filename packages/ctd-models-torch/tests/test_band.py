@@ -27,7 +27,7 @@ from ctd_models_torch.prediction import predict
 from ctd_models_torch.recording import Statistics
 from ctd_models_torch.saved import load_model
 
-BINS, CHANNELS, NEURONS = 7, 2, 6
+BINS, NEURONS = 7, 6
 CONTROLLER = ControllerConfig(size=4, controls=2, encoder_size=3)
 SMALL = {
     "size": 5,
@@ -44,17 +44,10 @@ def band(behavior: BehaviorConfig, **settings) -> BANDConfig:
 
 
 def built(config: LFADSConfig):
-    shape = replace(shape_of(neurons=NEURONS), bins=BINS, behavior=CHANNELS)
+    shape = shape_of(neurons=NEURONS)
     scale = np.array([1.0, -2.0]), np.array([0.5, 4.0])
     known = Statistics(np.full(NEURONS, 0.7), np.full(NEURONS, 0.5), np.zeros(NEURONS), scale)
     return build_model(config, LinearReadoutConfig(), shape, known), shape
-
-
-def batch_with_behavior(random, shape, **options):
-    batch = batch_of(random, shape, **options)
-    behavior = random.standard_normal((len(batch), batch.n_time, CHANNELS)).astype(np.float32)
-    behavior[0, 2, 1] = np.nan
-    return replace(batch, behavior=torch.from_numpy(behavior))
 
 
 @pytest.mark.parametrize("reconstruction", ["sum", "published_mean"])
@@ -62,7 +55,7 @@ def test_behavior_is_a_term_of_its_own_beside_those_of_lfads(reconstruction, ran
     settings = {"reconstruction": reconstruction, "dropout": 0.3, "loss_scale": 10.0}
     lfads, shape = built(LFADSConfig(**SMALL, **settings))
     model, _ = built(band(BehaviorConfig("lag_limited", weight=0.7, dropout=0.4), **settings))
-    batch = batch_with_behavior(random, shape)
+    batch = batch_of(random, shape)
     expected = lfads.losses(batch, draw, n_time=BINS, epoch=3)
     terms = model.losses(batch, draw, n_time=BINS, epoch=3)
     assert terms.pop("behavior") > 0
@@ -75,7 +68,7 @@ def test_behavior_is_a_term_of_its_own_beside_those_of_lfads(reconstruction, ran
 def test_the_term_is_the_weighted_squared_error_on_the_reconstructions_scale(reconstruction, random):
     config = band(BehaviorConfig("per_bin", weight=0.7), reconstruction=reconstruction)
     model, shape = built(config)
-    batch = batch_with_behavior(random, shape, lengths=[7, 7, 4, 7, 2])
+    batch = batch_of(random, shape, lengths=[7, 7, 4, 7, 2])
     term = model.losses(batch, draw, n_time=5, epoch=0)["behavior"]
     seen, _ = model.session.shown(batch, draw)
     factors = model._run(model.session.read(seen), Trials.of([batch]), 5, draw).decoded.factors
@@ -90,7 +83,7 @@ def test_the_term_is_the_weighted_squared_error_on_the_reconstructions_scale(rec
 @pytest.mark.parametrize("decoder", BEHAVIOR_DECODERS)
 def test_padding_changes_no_term_and_no_prediction(decoder, random):
     model, shape = built(band(BehaviorConfig(decoder, future_bins=2)))
-    batch = batch_with_behavior(random, shape, lengths=[7, 5, 3, 7, 1])
+    batch = batch_of(random, shape, lengths=[7, 5, 3, 7, 1])
     behavior = batch.behavior.clone()
     for row, length in enumerate(batch.lengths.tolist()):
         behavior[row, length:] = 1e6
@@ -101,7 +94,7 @@ def test_padding_changes_no_term_and_no_prediction(decoder, random):
 
 @pytest.mark.parametrize("name", ["initial_condition", "controls"])
 def test_a_target_draws_the_divergence_to_it_from_both_sides(name, random):
-    batch = batch_with_behavior(random, shape_of())
+    batch = batch_of(random, shape_of())
     lfads, _ = built(LFADSConfig(**SMALL, kl=KLConfig(ramp=NOW)))
     term, nats = f"kl_{name}", 1.0 / (BINS * NEURONS)
     plain = lfads.losses(batch, draw, n_time=BINS, epoch=0)[term]

@@ -52,17 +52,18 @@ def shape_of(
     name = "inputs" if inputs else None
     regions = [2 * index // neurons for index in range(neurons)]
     ids, seen = list(range(neurons)), list(range(bins))
-    return Shape(signal, ids, hidden, seen, name, inputs, 0.01, regions, ["A", "B"])
+    return Shape(signal, ids, hidden, seen, name, inputs, 0.01, regions, ["A", "B"], bins=bins, behavior=2)
 
 
 def model_of(config: ModelConfig, shape: Shape, readout: ReadoutConfig | None = None) -> LatentModel:
     count = len(shape.neurons)
-    statistics = Statistics(np.full(count, 0.7), np.full(count, 0.5), np.zeros(count))
+    behavior = np.full(shape.behavior, 0.3), np.full(shape.behavior, 2.0)
+    statistics = Statistics(np.full(count, 0.7), np.full(count, 0.5), np.zeros(count), behavior)
     return build_model(config, readout or LinearReadoutConfig(), shape, statistics)
 
 
 def batch_of(random, shape: Shape, *, trials: int = 5, bins: int = 7, lengths=None, observed=None) -> Batch:
-    """A batch of counts; what lies in the padding is garbage."""
+    """A batch of counts and behaviour, some not measured; what lies in the padding is garbage."""
     tensors = {
         "data": torch.from_numpy(random.poisson(1.0, (trials, bins, len(shape.neurons))).astype(np.uint8)),
         "lengths": torch.full((trials,), bins) if lengths is None else torch.tensor(lengths),
@@ -73,6 +74,9 @@ def batch_of(random, shape: Shape, *, trials: int = 5, bins: int = 7, lengths=No
         tensors["inputs"] = torch.from_numpy(drive)
     if observed is not None:
         tensors["observed"] = torch.from_numpy(observed.astype(np.uint8))
+    behavior = random.standard_normal((trials, bins, shape.behavior)).astype(np.float32)
+    behavior[0, 0] = np.nan
+    tensors["behavior"] = torch.from_numpy(behavior)
     return Batch.of(tensors)
 
 

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ctd_models_torch.ablation import ablate
     from ctd_models_torch.base import Inferred, LatentModel
     from ctd_models_torch.build import register, register_model
     from ctd_models_torch.config import (
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
         RNNConfig,
     )
     from ctd_models_torch.decoders import Decoder
+    from ctd_models_torch.derived import Source
     from ctd_models_torch.errors import InputError
     from ctd_models_torch.fitting import Fitted, fit
+    from ctd_models_torch.lfads.behavior_config import BANDConfig, BANDFitConfig, BehaviorConfig
     from ctd_models_torch.lfads.config import (
         AugmentationConfig,
         ControllerConfig,
@@ -42,11 +45,22 @@ if TYPE_CHECKING:
         RampConfig,
     )
     from ctd_models_torch.lfads.read_in_config import ReadInConfig
+    from ctd_models_torch.multi_region.config import (
+        DivergenceConfig,
+        MessagesConfig,
+        MRLFADSConfig,
+        MRLFADSFitConfig,
+        RegionKLConfig,
+        SilenceConfig,
+    )
     from ctd_models_torch.prediction import predict
+    from ctd_models_torch.sampling import SamplingConfig, sample
     from ctd_models_torch.saved import SavedModel, load_model
+    from ctd_models_torch.streaming import Stream
 
 # Loaded on first use, so that importing the package doesn't import torch.
 _MODULES = {
+    "ablation": ("ablate",),
     "base": ("Inferred", "LatentModel"),
     "build": ("register", "register_model"),
     "config": (
@@ -65,8 +79,10 @@ _MODULES = {
         "RecordingConfig",
     ),
     "decoders": ("Decoder",),
+    "derived": ("Source",),
     "errors": ("InputError",),
     "fitting": ("Fitted", "fit"),
+    "lfads.behavior_config": ("BANDConfig", "BANDFitConfig", "BehaviorConfig"),
     "lfads.config": (
         "AugmentationConfig",
         "ControllerConfig",
@@ -80,8 +96,18 @@ _MODULES = {
         "RampConfig",
     ),
     "lfads.read_in_config": ("ReadInConfig",),
+    "multi_region.config": (
+        "DivergenceConfig",
+        "MRLFADSConfig",
+        "MRLFADSFitConfig",
+        "MessagesConfig",
+        "RegionKLConfig",
+        "SilenceConfig",
+    ),
     "prediction": ("predict",),
+    "sampling": ("SamplingConfig", "sample"),
     "saved": ("SavedModel", "load_model"),
+    "streaming": ("Stream",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -95,8 +121,12 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "AugmentationConfig",
     "AutoencoderConfig",
+    "BANDConfig",
+    "BANDFitConfig",
+    "BehaviorConfig",
     "ControllerConfig",
     "Decoder",
+    "DivergenceConfig",
     "EncoderConfig",
     "FitConfig",
     "Fitted",
@@ -115,6 +145,9 @@ __all__ = [
     "LatentModel",
     "LinearReadoutConfig",
     "MLPReadoutConfig",
+    "MRLFADSConfig",
+    "MRLFADSFitConfig",
+    "MessagesConfig",
     "ModelConfig",
     "NODEConfig",
     "PriorConfig",
@@ -122,10 +155,17 @@ __all__ = [
     "RampConfig",
     "ReadInConfig",
     "RecordingConfig",
+    "RegionKLConfig",
+    "SamplingConfig",
     "SavedModel",
+    "SilenceConfig",
+    "Source",
+    "Stream",
+    "ablate",
     "fit",
     "load_model",
     "predict",
     "register",
     "register_model",
+    "sample",
 ]

@@ -80,11 +80,23 @@ class SequentialAutoencoder(LatentModel):
     def _seen(self, batch: Batch) -> Tensor:
         return self.standardization(batch, self.view)
 
-    def _run(self, seen: Tensor, batch: Batch, n_time: int, generator: torch.Generator | None) -> Inferred:
-        lengths = self.view.seen_lengths(batch.lengths).clamp_min(1)
+    def initial_state(
+        self, seen: Tensor, lengths: Tensor | None, generator: torch.Generator | None
+    ) -> Tensor:
+        """State before the first bin, (trial, state).
+
+        Args:
+            seen: (trial, seen bin, seen neuron).
+            lengths: (trial,) seen bins before the padding; None for whole trials.
+            generator: Stream of dropout; None for none.
+        """
         code = dropout(self.encoder(seen, lengths), self.dropout, generator)
         initial = nn.functional.linear(code, self.initial_weight, self.initial_bias)
-        initial = dropout(initial, self.dropout, generator)
+        return dropout(initial, self.dropout, generator)
+
+    def _run(self, seen: Tensor, batch: Batch, n_time: int, generator: torch.Generator | None) -> Inferred:
+        lengths = self.view.seen_lengths(batch.lengths).clamp_min(1)
+        initial = self.initial_state(seen, lengths, generator)
         drive = None if batch.inputs is None else batch.inputs[:, :n_time]
         states = self.decoder(drive, initial, n_time)
         return Inferred(self.readout(states), states, initial, drive)

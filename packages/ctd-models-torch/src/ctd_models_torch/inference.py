@@ -67,11 +67,15 @@ def infer(
 
 def signals_of(model: LatentModel, recording: Recording, inferred: Inferred) -> dict[str, Tensor]:
     """What a model infers from a batch under the contract's names, (trial, time, ...) or (trial, ...)."""
-    expected = model.observation.expected(inferred.prediction)
-    if recording.signal == "spikes":
-        expected = expected / recording.file.bin_width_s
+    expected = expected_of(model, recording.signal, recording.file.bin_width_s, inferred)
     own = {"states": inferred.states, "initial_state": inferred.initial_state}
     return {PREDICTION[recording.signal]: expected, **own, **inferred.signals}
+
+
+def expected_of(model: LatentModel, signal: str, bin_width_s: float, inferred: Inferred) -> Tensor:
+    """Rates in spikes/s, or activity, (trial, time, neuron)."""
+    expected = model.observation.expected(inferred.prediction)
+    return expected / bin_width_s if signal == "spikes" else expected
 
 
 def _unpadded(signals: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
