@@ -18,7 +18,6 @@ from ctd_models_torch.config import (
     RecordingConfig,
 )
 from ctd_models_torch.errors import InputError
-from ctd_models_torch.multi_region.config import SilenceConfig
 from ctd_models_torch.presets import PRESETS
 from ctd_models_torch.registry import MODELS, READOUTS, TRAININGS
 from ctd_models_torch.sessions.arguments import listed, name_files
@@ -29,8 +28,10 @@ if TYPE_CHECKING:
 
 ALIGN = "align"
 """The sub-command that brings recordings into one space."""
-DERIVED = ("ablate", "sample")
+DERIVED = ("ablate", "sample", "silence")
 """The sub-commands that ask a fitted model for more than plain inference."""
+SEARCH = "search"
+"""The sub-command that searches hyperparameters."""
 
 
 @dataclass
@@ -45,7 +46,6 @@ class ModelsConfig(CommandConfig):
         session: With `predict`, of a model of several recordings: which one's neurons `data` has; by default
             it is found by the neurons' ids and the recording's name.
         alignment: What `ctd-models-torch align` wrote of the recordings: the read-ins start there.
-        silence: With `predict`, of MR-LFADS: connections that are silent.
         model: The model.
         readout: Its readout.
         recording: How the recording is read.
@@ -57,7 +57,6 @@ class ModelsConfig(CommandConfig):
     predict: str | None = None
     session: str | None = None
     alignment: str | None = None
-    silence: SilenceConfig = field(default_factory=SilenceConfig)
     model: ModelConfig = field(default_factory=GRUConfig)
     readout: ReadoutConfig = field(default_factory=LinearReadoutConfig)
     recording: RecordingConfig = field(default_factory=RecordingConfig)
@@ -65,8 +64,6 @@ class ModelsConfig(CommandConfig):
 
     def __post_init__(self) -> None:
         paths = listed(self.data)
-        if self.predict is None and self.silence.connections:
-            raise ValueError("silence.connections is for a fitted model: name its run with predict=FOLDER")
         if self.predict is not None and len(paths) > 1:
             raise ValueError(f"a prediction is of one recording, got {len(paths)} in data")
 
@@ -83,7 +80,6 @@ def run(config: ModelsConfig, job: Run) -> None:
                 listed(config.data)[0],
                 job.result,
                 session=config.session,
-                silence=config.silence,
                 memory_mb=config.recording.memory_mb,
                 accelerator=config.training.accelerator,
                 run=job.id,
@@ -120,8 +116,10 @@ COMMAND = Command(
     run=run,
     result=_result,
     summary="fit a latent-dynamics model to a recording or several, or apply a fitted one (predict=FOLDER) "
-    "('ctd-models-torch align --help': a common space for several recordings to start in; "
-    "'ctd-models-torch ablate --help', 'ctd-models-torch sample --help': more that a fitted LFADS tells).",
+    "('ctd-models-torch search --help': a search of hyperparameters; "
+    "'ctd-models-torch align --help': a common space for several recordings to start in; "
+    "'ctd-models-torch ablate --help', 'ctd-models-torch sample --help': more that a fitted LFADS tells; "
+    "'ctd-models-torch silence --help': MR-LFADS without some connections).",
     example="ctd-models-torch model=gru data=recording.h5",
     groups={"model": MODELS, "readout": READOUTS, "training": TRAININGS},
     choices={"model": "gru", "readout": "linear", "training": "${model}"},
@@ -137,6 +135,11 @@ def main() -> None:
         from ctd_models_torch.sessions.align_cli import COMMAND as ALIGN_COMMAND
 
         ALIGN_COMMAND.main(arguments[1:])
+    if arguments[:1] == [SEARCH]:
+        from ctd_models_torch.search.cli import COMMAND as SEARCH_COMMAND
+        from ctd_models_torch.search.cli import arguments_of
+
+        SEARCH_COMMAND.main(arguments_of(arguments[1:]))
     if arguments and arguments[0] in DERIVED:
         from ctd_models_torch.derived_cli import COMMANDS
 

@@ -60,6 +60,9 @@ def explain(error: BaseException, command: Command) -> BaseException:
         )
     text = str(error)
     if match := re.search(r"Could not override '([^']+)'", text):
+        inner = re.search(r"Key '([^']+)' not in", str(error.__cause__))
+        if inner and inner[1] not in match[1].split("."):
+            return UserError(f"{match[1]}: there is no {inner[1]!r} in its entries")
         return _unknown_key(match[1], command)
     if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return UserError(f"{match[1]!r} has several values: KEY=[A,B] is a list, -m runs one job for each")

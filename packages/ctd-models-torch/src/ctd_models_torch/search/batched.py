@@ -12,7 +12,7 @@ from ctd_contract.torch.training import Draw
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.recording import Recording
 from ctd_models_torch.search.per_member import Lanes, MembersDifferError, PerMember, streams_of
-from ctd_models_torch.search.trainee import Trainee, module_of
+from ctd_models_torch.search.trainee import Trainee
 from ctd_models_torch.training import ModelTraining
 
 # Training settings that only the optimizer and the schedule read, which every member has for itself.
@@ -40,7 +40,7 @@ class BatchedModel:
         self.positions = torch.arange(len(trainees), device=device)
         try:
             settings = first.settings.with_values(self._values())
-            template = module_of(data, settings, first.member.seed)[0]
+            template = first.task.module(data, settings, first.member.seed)[0]
         except MembersDifferError as error:
             raise InputError(str(error)) from error
         for part in template.modules():

@@ -28,7 +28,7 @@ from ctd_models_torch.search.defaults import default_space
 from ctd_models_torch.search.population import Best, Population, forget, load_trained, save_trained
 from ctd_models_torch.search.runners import Runner, runner_of
 from ctd_models_torch.search.space import Settings, Space
-from ctd_models_torch.search.trainee import Task, module_of
+from ctd_models_torch.search.trainee import Task
 
 # Settings of a search that say where it runs, not what comes out.
 _WHERE = ("runner", "ray_address", "ray_cpus", "ray_gpus")
@@ -67,6 +67,7 @@ def search(
     settings: SearchConfig | None = None,
     readout: ReadoutConfig | None = None,
     reading: RecordingConfig | None = None,
+    alignment: str | Path | None = None,
     name: str | None = None,
     seed: int = 0,
     resume: bool = False,
@@ -88,6 +89,7 @@ def search(
         settings: Of the search.
         readout: As in `fit`.
         reading: As in `fit`.
+        alignment: As in `fit`.
         name: As in `fit`.
         seed: Of everything random; every member derives one of its own.
         resume: Continue an interrupted search.
@@ -108,7 +110,8 @@ def search(
     base = Settings(model, readout or LinearReadoutConfig(), training)
     paths = [recording] if isinstance(recording, str | Path) else recording
     absolute = tuple(str(Path(path).resolve()) for path in paths)
-    task = Task(absolute, base, reading or RecordingConfig(), settings.monitor)
+    start = None if alignment is None else str(Path(alignment).resolve())
+    task = Task(absolute, base, reading or RecordingConfig(), settings.monitor, start)
     ranges, digests = _ranges(task, settings)
     space = Space.of(ranges, base, seed)
     identity = _identity(base, task.reading, settings, ranges, seed, digests)
@@ -183,7 +186,7 @@ def _check_members(task: Task, settings: SearchConfig, space: Space, population:
     with task.data() as data:
         for key in space.whole:
             both = [{key: int(bound)} for bound in (space.ranges[key].low, space.ranges[key].high)]
-            modules = [module_of(data, task.settings.with_values(values), 0)[0] for values in both]
+            modules = [task.module(data, task.settings.with_values(values), 0)[0] for values in both]
             shapes = [{name: value.shape for name, value in one.state_dict().items()} for one in modules]
             if shapes[0] != shapes[1]:
                 raise InputError(
@@ -264,7 +267,7 @@ def _write_best(
     """Write the best member as a fit of its own would be."""
     seed = best.member.seed
     with task.data() as data:
-        module, shapes = module_of(data, chosen, seed)
+        module, shapes = task.module(data, chosen, seed)
         module.load_state_dict(best.member.weights or {})
         saved = SavedModel(module.model, name_of(chosen.model), shapes, described, seed)
         return write_fit(folder, saved, chosen.model, chosen.readout, data, device=task.device, **options)

@@ -34,17 +34,33 @@ class Task:
         settings: Of model, readout and training, before hyperparameters are put in.
         reading: How the recording is read.
         monitor: Score that members are compared by.
+        alignment: File of the read-ins' start, or None.
     """
 
     recordings: tuple[str, ...]
     settings: Settings
     reading: RecordingConfig
     monitor: str
+    alignment: str | None = None
 
     @property
     def device(self) -> torch.device:
         """Where members are trained."""
         return device_of(self.settings.training.accelerator)
+
+    def module(
+        self, data: Sequence[Recording], settings: Settings, seed: int
+    ) -> tuple[ModelTraining, list[Shape]]:
+        """A model with fresh weights, in the precision that it is trained with, and what it is for.
+
+        Args:
+            data: The open recordings.
+            settings: With hyperparameters.
+            seed: Of the initial weights.
+        """
+        training = settings.training
+        module, shapes = prepare_all(data, settings.model, settings.readout, training, seed, self.alignment)
+        return (module.double() if training.precision == "64-true" else module), shapes
 
     @contextmanager
     def data(self) -> Iterator[list[Recording]]:
@@ -72,7 +88,7 @@ class Trainee:
     def __init__(self, task: Task, data: Sequence[Recording], member: Member) -> None:
         self.task, self.member, self.failure = task, member, member.failure
         self.settings = task.settings.with_values(member.values)
-        self.module = module_of(data, self.settings, member.seed)[0]
+        self.module = task.module(data, self.settings, member.seed)[0]
         self.module.to(task.device)
         if member.weights is not None:
             self.module.load_state_dict(member.weights)
@@ -178,12 +194,6 @@ class Trainee:
 def copied(tensors: Any) -> Any:
     """A nested mapping of tensors with copies of them, in the host's memory."""
     return tree_map(lambda value: value.detach().cpu().clone(), dict(tensors))
-
-
-def module_of(data: Sequence[Recording], settings: Settings, seed: int) -> tuple[ModelTraining, list[Shape]]:
-    """A model with fresh weights, in the precision that it is trained with, and what it is for."""
-    module, shapes = prepare_all(data, settings.model, settings.readout, settings.training, seed)
-    return (module.double() if settings.training.precision == "64-true" else module), shapes
 
 
 def in_precision(batch: dict[str, Tensor], precision: str) -> dict[str, Tensor]:
