@@ -225,7 +225,8 @@ class RecordingConfig:
     Attributes:
         inputs: Signal of the recording that drives the decoder; None fits a model without known inputs.
         behavior: Signal that is predicted as well, by models that do that (BAND).
-        memory_mb: Recordings that need more than this are streamed from the file, batch by batch.
+        memory_mb: Recordings that need more than this, those of one fit together, are streamed from their
+            files, batch by batch.
     """
 
     inputs: str | None = "inputs"

@@ -3,3 +3,9 @@
 
 class InputError(ValueError):
     """A recording, a setting or a saved model that can't be used, and what to do about it."""
+
+
+def shortened(value: object) -> str:
+    """A value as it stands in a sentence, long ones cut off."""
+    text = str(value)
+    return text if len(text) < 80 else f"{text[:77]}..."

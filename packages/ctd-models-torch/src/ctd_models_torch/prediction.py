@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import ctd_contract as cc
 from ctd_models_torch import inference
 from ctd_models_torch.config import RecordingConfig
-from ctd_models_torch.errors import InputError
+from ctd_models_torch.errors import InputError, shortened
 from ctd_models_torch.fitting import device_of
-from ctd_models_torch.multi_region.config import SilenceConfig
-from ctd_models_torch.multi_region.silence import silenced
 from ctd_models_torch.recording import Recording
 from ctd_models_torch.saved import load_model
 from ctd_models_torch.sessions.recordings import session_names
@@ -26,7 +22,6 @@ def predict(
     path: str | Path,
     *,
     session: str | None = None,
-    silence: SilenceConfig | None = None,
     memory_mb: int = RecordingConfig.memory_mb,
     accelerator: str = "auto",
     run: str | None = None,
@@ -40,7 +35,6 @@ def predict(
         path: The inference file to write.
         session: Of a model of several recordings: name of the one whose neurons these are. By default the one
             that they fit, and where they fit several the one with the recording's own name.
-        silence: Of MR-LFADS: connections that are silent; the file's name and provenance tell.
         memory_mb: As in `RecordingConfig`.
         accelerator: As in `FitConfig`.
         run: Id of the run, for provenance.
@@ -54,15 +48,10 @@ def predict(
     with cc.open(recording) as file:
         data = Recording(file, RecordingConfig(fitted.shapes[0].inputs, memory_mb=memory_mb))
         saved = fitted.one_session(session_of(fitted.shapes, data, session))
-        changed: dict[str, Any] = {}
-        if silence is not None and silence.connections:
-            changed = silenced(saved.model, data, silence)
-            saved.config = saved.config | {"silence": asdict(silence)}
         inference.write(
             Path(path),
             saved.model,
             data,
-            **changed,
             model=saved.kind,
             config=saved.config,
             seed=saved.seed,
@@ -122,13 +111,8 @@ def check_fits(shape: Shape, data: Recording) -> None:
         if expected != got:
             raise InputError(
                 f"{data.file.path} differs from what the model was fitted to in the {what}: "
-                f"expected {_short(expected)}, got {_short(got)}"
+                f"expected {shortened(expected)}, got {shortened(got)}"
             )
     last = max(shape.seen_bins)
     if last >= bins:
         raise InputError(f"{data.file.path} has {bins} bins, but the model's encoder reads up to bin {last}")
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) < 80 else f"{text[:77]}..."

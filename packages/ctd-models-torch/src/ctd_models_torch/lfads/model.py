@@ -152,8 +152,11 @@ class LFADS(LatentModel):
     @property
     def session(self) -> SessionParts:
         """Parts of the recording of a model of one; `one_session` makes one of a model of several."""
-        (parts,) = self.all_parts
-        return parts
+        if len(self.sessions) > 1:
+            raise ValueError(
+                f"this is a model of {len(self.sessions)} recordings: take its one_session first"
+            )
+        return self.all_parts[0]
 
     @property
     def observation(self) -> Observation:  # pyright: ignore[reportIncompatibleVariableOverride]

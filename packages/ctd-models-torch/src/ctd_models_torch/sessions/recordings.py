@@ -11,7 +11,7 @@ import numpy as np
 
 import ctd_contract as cc
 from ctd_models_torch.config import RecordingConfig
-from ctd_models_torch.errors import InputError
+from ctd_models_torch.errors import InputError, shortened
 from ctd_models_torch.recording import Recording
 
 
@@ -65,7 +65,7 @@ def _check_alike(first: Recording, other: Recording) -> None:
         if expected != got and None not in (expected, got):
             raise InputError(
                 f"{first.file.path} and {other.file.path} can't be fitted together, since they differ in the "
-                f"{what}: {_short(expected)} and {_short(got)}"
+                f"{what}: {shortened(expected)} and {shortened(got)}"
             )
 
 
@@ -88,8 +88,3 @@ def _share_memory(recordings: Sequence[Recording], n_bytes: int) -> None:
     for recording in sorted(recordings, key=lambda recording: recording.n_bytes):
         recording.in_memory = recording.n_bytes <= n_bytes
         n_bytes -= recording.n_bytes
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) < 80 else f"{text[:77]}..."
