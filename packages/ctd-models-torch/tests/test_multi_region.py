@@ -282,7 +282,8 @@ def test_recordings_that_it_is_not_for_are_refused(changes, sentence):
         (lambda: MessagesConfig(emission="spikes"), "messages.emission is one of rates, factors, states"),
         (lambda: MessagesConfig(penalty=-1.0), "messages.penalty is at least 0"),
         (lambda: DivergenceConfig(variance=0.0), "kl variance is above 0"),
-        (lambda: SilenceConfig(start=-1), "silence.start is at least 0"),
+        (lambda: SilenceConfig(["A:B"], start=-1), "start is at least 0"),
+        (lambda: SilenceConfig([]), "connections has at least one"),
     ],
 )
 def test_settings_out_of_range_are_refused(make, sentence):

@@ -10,8 +10,9 @@ from toys import digest_of, signals_of, small_config
 import ctd_contract as cc
 from ctd_contract.testing import make_recording
 from ctd_contract.validation import validate
-from ctd_models_torch.cli import COMMAND
 from ctd_models_torch.config import FitConfig, RecordingConfig
+from ctd_models_torch.derived import Source
+from ctd_models_torch.derived_cli import COMMANDS
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.fitting import fit
 from ctd_models_torch.lfads.config import ControllerConfig, InitialEncoderConfig, RampConfig
@@ -22,6 +23,7 @@ from ctd_models_torch.multi_region.config import (
     RegionKLConfig,
     SilenceConfig,
 )
+from ctd_models_torch.multi_region.silence import silence
 from ctd_models_torch.prediction import predict
 
 
@@ -66,9 +68,9 @@ def test_the_training_file_gives_the_export(fitted, tmp_path):
 
 
 def test_a_silent_connection_says_nothing_in_its_window(fitted, tmp_path):
-    silence = SilenceConfig(["A:B"], start=4, stop=9)
     path = tmp_path / "silent.h5"
-    predict(fitted / "run", fitted / "recording.h5", path, silence=silence, accelerator="cpu")
+    source = Source(fitted / "run", fitted / "recording.h5", path, accelerator="cpu")
+    silence(source, SilenceConfig(["A:B"], start=4, stop=9))
     whole, silent = signals_of(fitted / "run/inference.h5"), signals_of(path)
     with cc.open(path) as file:
         assert file.name == "mr_lfads without A:B from bin 4 to 9"
@@ -98,8 +100,10 @@ def test_a_silent_connection_says_nothing_in_its_window(fitted, tmp_path):
 
 def test_connections_of_other_models_are_refused(recording, small_fit, tmp_path):
     fit(recording, tmp_path / "run", model=small_config("gru"), training=replace(small_fit, max_epochs=1))
-    with pytest.raises(InputError, match="those of model=mr_lfads, and the fitted model is another"):
-        predict(tmp_path / "run", recording, tmp_path / "out.h5", silence=SilenceConfig(["A:B"]))
+    with pytest.raises(
+        InputError, match="connections are those of model=mr_lfads"
+    ):
+        silence(Source(tmp_path / "run", recording, tmp_path / "out.h5"), SilenceConfig(["A:B"]))
 
 
 def test_recordings_of_other_regions_are_refused(fitted, tmp_path):
@@ -116,26 +120,21 @@ def test_recordings_of_other_regions_are_refused(fitted, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["silence.connections=[A:C]"], "silence.connections has A:C"),
-        (["silence.connections=[A:B]", "silence.stop=16"], "no window of the 15 bins"),
-        (["silence.start=-1"], "silence.start is at least 0, got -1"),
+        (["connections=[A:C]"], "connections has A:C"),
+        (["connections=[A:B]", "stop=16"], "no window of the 15 bins"),
+        (["connections=[A:B]", "start=-1"], "start is at least 0, got -1"),
+        ([], "connections has at least one"),
     ],
 )
 def test_wrong_silence_is_one_sentence_and_exit_code_2(arguments, sentence, fitted, tmp_path, capsys):
-    given = [f"predict={fitted}/run/inference.h5", f"data={fitted}/recording.h5", f"out={tmp_path}/out"]
-    assert COMMAND.invoke([*given, *arguments]) == 2
+    given = [f"run={fitted}/run/inference.h5", f"data={fitted}/recording.h5", f"out={tmp_path}/out"]
+    assert COMMANDS["silence"].invoke([*given, *arguments]) == 2
     assert sentence in capsys.readouterr().err
 
 
-def test_silence_is_of_fitted_models(fitted, tmp_path, capsys):
-    given = [f"data={fitted}/recording.h5", f"out={tmp_path}/out", "model=mr_lfads"]
-    assert COMMAND.invoke([*given, "silence.connections=[A:B]"]) == 2
-    assert "name its run with predict=FOLDER" in capsys.readouterr().err
-
-
 def test_the_command_silences(fitted, tmp_path):
-    given = [f"predict={fitted}/run/inference.h5", f"data={fitted}/recording.h5", f"out={tmp_path}/out"]
-    assert COMMAND.invoke([*given, "silence.connections=[A:*]", "training.accelerator=cpu"]) == 0
+    given = [f"run={fitted}/run/inference.h5", f"data={fitted}/recording.h5", f"out={tmp_path}/out"]
+    assert COMMANDS["silence"].invoke([*given, "connections=[A:*]", "accelerator=cpu"]) == 0
     found = signals_of(tmp_path / "out/inference.h5")["communication"]
     assert not found[..., 2:].any()
     assert found[..., :2].any()

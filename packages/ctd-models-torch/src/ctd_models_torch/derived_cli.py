@@ -1,4 +1,4 @@
-"""The sub-commands ``ablate`` and ``sample``: what else a fitted model tells of a recording."""
+"""The sub-commands ``ablate``, ``sample`` and ``silence``: what else a fitted model tells of a recording."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class DerivedConfig(CommandConfig):
-    """Settings of both commands.
+    """Settings of all of them.
 
     Attributes:
         run: Folder of a finished run, or its inference file.
@@ -60,6 +60,21 @@ class SampleConfig(DerivedConfig):
     samples: int = 50
 
 
+@dataclass
+class SilenceCommandConfig(DerivedConfig):
+    """Settings of ``silence``.
+
+    Attributes:
+        connections: ``SOURCE:TARGET`` by the regions' names, ``*`` for any.
+        start: First bin, from 0, in which they are silent.
+        stop: First bin in which they no longer are; None for the end.
+    """
+
+    connections: list[str] = field(default_factory=list)
+    start: int = 0
+    stop: int | None = None
+
+
 def run_ablate(config: AblateConfig, job: Run) -> None:
     """Write what the model infers without inferred inputs."""
     from ctd_models_torch.ablation import ablate
@@ -78,6 +93,17 @@ def run_sample(config: SampleConfig, job: Run) -> None:
         settings = SamplingConfig(config.samples, config.seed, config.memory_mb)
         sample(_source(config, job), settings)
     except InputError as error:
+        raise UserError(str(error)) from error
+
+
+def run_silence(config: SilenceCommandConfig, job: Run) -> None:
+    """Write what the model infers when connections are silent."""
+    from ctd_models_torch.multi_region.config import SilenceConfig
+    from ctd_models_torch.multi_region.silence import silence
+
+    try:
+        silence(_source(config, job), SilenceConfig(config.connections, config.start, config.stop))
+    except (InputError, ValueError) as error:
         raise UserError(str(error)) from error
 
 
@@ -115,6 +141,16 @@ COMMANDS = {
         result=RESULT,
         summary="(sample) writes what a fitted LFADS infers, mean and spread over samples of its posterior",
         example="ctd-models-torch sample run=FOLDER data=recording.h5 samples=50",
+        files=("run", "data"),
+    ),
+    "silence": Command(
+        name="ctd-models-torch",
+        config=SilenceCommandConfig,
+        run=run_silence,
+        result=RESULT,
+        summary="(silence) writes what a fitted MR-LFADS infers when connections between regions are silent, "
+        "all the time or in the bins from start to stop",
+        example="ctd-models-torch silence run=FOLDER data=recording.h5 connections=[V1:V2]",
         files=("run", "data"),
     ),
 }

@@ -150,17 +150,18 @@ class SilenceConfig:
     """Connections of a fitted MR-LFADS that are silent.
 
     Attributes:
-        connections: ``SOURCE:TARGET`` by the regions' names, ``*`` for any; none for an ordinary prediction.
+        connections: ``SOURCE:TARGET`` by the regions' names, ``*`` for any.
         start: First bin in which they are silent.
         stop: First bin in which they no longer are; None for the end.
     """
 
-    connections: list[str] = field(default_factory=list)
+    connections: list[str]
     start: int = 0
     stop: int | None = None
 
     def __post_init__(self) -> None:
-        require(self.start >= 0, "silence.start is at least 0", self.start)
+        require(self.start >= 0, "start is at least 0", self.start)
+        require(len(self.connections) > 0, "connections has at least one", self.connections)
 
 
 @dataclass

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from ctd_models_torch import inference
 from ctd_models_torch.base import LatentModel
 from ctd_models_torch.batch import Batch
+from ctd_models_torch.derived import Source
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.multi_region.config import SilenceConfig
 from ctd_models_torch.multi_region.model import MRLFADS
@@ -17,32 +19,33 @@ from ctd_models_torch.multi_region.regions import Regions
 from ctd_models_torch.recording import Recording
 
 
-def silenced(model: LatentModel, recording: Recording, config: SilenceConfig) -> dict[str, Any]:
-    """Signals of a model whose connections are partly silent, as `inference.write` takes them.
+def silence(source: Source, config: SilenceConfig) -> None:
+    """Write what a model infers when some of its connections are silent.
 
     The messages of these connections are their prior's mean, 0, in the window. Everything else runs on as it
     was fitted: regions hear of it by what they receive, and their controllers by their own factors.
 
     Args:
-        model: MR-LFADS.
-        recording: Which is inferred.
+        source: The fitted MR-LFADS and the recording.
         config: Which connections, and when.
-
-    Returns:
-        ``by``, the signals of a batch, and ``name``, what the result is called in tables.
 
     Raises:
         InputError: The model has no connections, or not these, or the window lies outside of the trials.
     """
+    suffix = f"without {' '.join(config.connections)}{_window(config)}"
+    source.write(partial(silenced, config=config), suffix=suffix, settings={"silence": asdict(config)})
+
+
+def silenced(model: LatentModel, recording: Recording, *, config: SilenceConfig) -> inference.Signals:
+    """What gives the signals of a batch; see `silence`."""
     if not isinstance(model, MRLFADS):
-        raise InputError("silence.connections are those of model=mr_lfads, and the fitted model is another")
+        raise InputError("connections are those of model=mr_lfads, and the fitted model is another")
     kept = channels(model.regions, config, len(recording.file.time), model.config.messages.size)
 
-    def by(batch: Batch) -> dict[str, Tensor]:
-        inferred = model.infer(batch, kept.to(batch.data.device))
-        return inference.signals_of(model, recording, inferred)
+    def signals(batch: Batch) -> dict[str, Tensor]:
+        return inference.signals_of(model, recording, model.infer(batch, kept.to(batch.data.device)))
 
-    return {"by": by, "name": f"mr_lfads without {' '.join(config.connections)}{_window(config)}"}
+    return signals
 
 
 def channels(regions: Regions, config: SilenceConfig, n_time: int, size: int) -> Tensor:
@@ -56,9 +59,7 @@ def channels(regions: Regions, config: SilenceConfig, n_time: int, size: int) ->
     """
     stop = n_time if config.stop is None else config.stop
     if not config.start < stop <= n_time:
-        raise InputError(
-            f"silence.start={config.start} and silence.stop={config.stop} are no window of the {n_time} bins"
-        )
+        raise InputError(f"start={config.start} and stop={config.stop} are no window of the {n_time} bins")
     kept = torch.ones(n_time, len(regions.connections), size)
     for connection in config.connections:
         kept[config.start : stop, _chosen(regions, connection)] = 0.0
@@ -75,7 +76,7 @@ def _chosen(regions: Regions, connection: str) -> list[int]:
     ]
     if not found:
         raise InputError(
-            f"silence.connections has {connection}: give SOURCE:TARGET, two of {', '.join(regions.names)}, "
+            f"connections has {connection}: give SOURCE:TARGET, two of {', '.join(regions.names)}, "
             "or * for any"
         )
     return found
