@@ -100,9 +100,7 @@ def test_a_silent_connection_says_nothing_in_its_window(fitted, tmp_path):
 
 def test_connections_of_other_models_are_refused(recording, small_fit, tmp_path):
     fit(recording, tmp_path / "run", model=small_config("gru"), training=replace(small_fit, max_epochs=1))
-    with pytest.raises(
-        InputError, match="connections are those of model=mr_lfads"
-    ):
+    with pytest.raises(InputError, match="connections are those of model=mr_lfads"):
         silence(Source(tmp_path / "run", recording, tmp_path / "out.h5"), SilenceConfig(["A:B"]))
 
 
