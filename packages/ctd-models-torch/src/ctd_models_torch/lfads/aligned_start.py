@@ -26,6 +26,28 @@ def aligned_recordings(
     return align(averages, size, settings.ridge)
 
 
+def start_read_ins(
+    sessions: Sequence[SessionParts],
+    recordings: Sequence[Recording],
+    aligned: Sequence[Aligned] | None,
+    settings: ReadInConfig,
+) -> None:
+    """Start the recordings' read-ins in a common space, where one is given or asked for; see `start_aligned`.
+
+    Args:
+        sessions: Parts of each recording.
+        recordings: These.
+        aligned: The recordings in the space; None finds it if the settings say so.
+        settings: Of the read-ins.
+    """
+    first = sessions[0]
+    if aligned is None and settings.initialize != "random" and first.read_in is not None:
+        size = len(first.read_in.bias)
+        aligned = aligned_recordings(recordings, first.view.bins.numpy(), size, settings)
+    for parts, own in zip(sessions, aligned or (), strict=aligned is not None):
+        start_aligned(parts, own)
+
+
 @torch.no_grad()
 def start_aligned(parts: SessionParts, aligned: Aligned) -> None:
     """Start a recording's read-in, and a linear readout of as many factors, where the common space says.

@@ -18,7 +18,7 @@ from ctd_models_torch.base import Draw, Inferred, LatentModel
 from ctd_models_torch.batch import Batch, View
 from ctd_models_torch.coordinated_dropout import dropout
 from ctd_models_torch.decoders.base import array
-from ctd_models_torch.lfads.aligned_start import aligned_recordings, start_aligned
+from ctd_models_torch.lfads.aligned_start import start_read_ins
 from ctd_models_torch.lfads.config import LFADSConfig
 from ctd_models_torch.lfads.controller_inputs import controller_inputs
 from ctd_models_torch.lfads.decoder import LFADSDecoder, Masks
@@ -173,14 +173,7 @@ class LFADS(LatentModel):
 
     def start_from(self, recordings: Sequence[Recording], aligned: Sequence[Aligned] | None) -> None:
         """See LatentModel: read-ins may start in a space that is common to the recordings."""
-        settings = self.config.read_in
-        if aligned is None and settings.initialize != "random":
-            first = self.all_parts[0].read_in
-            size = 0 if first is None else len(first.bias)
-            aligned = aligned_recordings(recordings, self._view.bins.numpy(), size, settings)
-        if aligned is not None:
-            for parts, own in zip(self.all_parts, aligned, strict=True):
-                start_aligned(parts, own)
+        start_read_ins(self.all_parts, recordings, aligned, self.config.read_in)
 
     def infer(self, batch: Batch) -> Inferred:
         """See LatentModel; the means of the posteriors are passed on."""
