@@ -82,6 +82,14 @@ def test_averages_are_those_of_observed_training_bins(tmp_path, random):
         np.testing.assert_allclose(found.values[index], expected, rtol=1e-5)
 
 
+def test_any_column_of_the_trials_may_tell_conditions(days):
+    found = averages_of(days[0], column="split")
+    assert found.conditions == ["0"]
+    with cc.open(days[0]) as file:
+        expected = file.signals["activity"][:][file.split("train")].mean(0)
+    np.testing.assert_allclose(found.values[0], expected, rtol=1e-4)
+
+
 def test_smoothing_is_a_weighted_mean_over_time(tmp_path):
     path = write_day(tmp_path / "a.h5", neurons=3, seed=1)
     sharp, smooth = averages_of(path).values, averages_of(path, smoothing_s=0.01).values

@@ -195,9 +195,9 @@ def _labels(recording: Recording, column: str) -> np.ndarray:
     values = np.asarray(table[column])
     names = recording.file.names("condition") if column == "condition" else None
     if names is not None:
-        return np.array(["" if value < 0 else str(names[value]) for value in values.tolist()])
-    if values.dtype.kind in "iuf":
-        return np.array(["" if value < 0 else f"{value:g}" for value in values.tolist()])
+        return np.array([str(names[value]) if value >= 0 else "" for value in values.tolist()])
+    if values.dtype.kind in "iuf":  # NaN is none
+        return np.array([f"{value:.12g}" if value >= 0 else "" for value in values.tolist()])
     return values.astype(str)
 
 
