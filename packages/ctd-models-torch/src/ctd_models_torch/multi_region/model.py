@@ -104,6 +104,16 @@ class MRLFADS(LatentModel):
         self.control_prior = ZeroMeanPrior(count * controls, kl.controls.variance)
         self.message_prior = ZeroMeanPrior(count * messages, kl.messages.variance)
         self.controls, self.messages = controls, messages
+        self.order: Tensor
+        self.columns_seen: Tensor
+        # Where each prediction lies among those of the regions, and the regions' neurons among those seen.
+        neurons = sum(len(region.neurons) for region in regions.every)
+        placed = [
+            prediction_columns(region.neurons, neurons, observation.n_parameters) for region in regions.every
+        ]
+        self.register_buffer("order", torch.cat(placed).argsort(), persistent=False)
+        columns_seen = torch.cat([region.columns for region in regions.every])
+        self.register_buffer("columns_seen", columns_seen, persistent=False)
 
     def infer(self, batch: Batch, channels: Tensor | None = None) -> Inferred:
         """See LatentModel; the means of the posteriors are passed on.
@@ -163,7 +173,7 @@ class MRLFADS(LatentModel):
         stream = draw("dropout") if draw is not None and rate > 0 else None
         seen = dropout(seen, rate, stream)
         lengths = self.view.seen_lengths(batch.lengths)
-        own = [seen.index_select(2, region.columns.to(seen.device)) for region in self.regions.every]
+        own = seen.index_select(2, self.columns_seen).split([len(r.seen) for r in self.regions.every], dim=2)
         initial = _joined([
             encoder.initial(part, lengths, rate, stream)
             for encoder, part in zip(self.encoders, own, strict=True)
@@ -226,21 +236,7 @@ class MRLFADS(LatentModel):
     def _predicted(self, factors: list[Tensor]) -> Tensor:
         """Predictions of all neurons in the recording's order, (trial, time, prediction)."""
         parts = [readout(one) for readout, one in zip(self.readouts, factors, strict=True)]
-        return torch.cat(parts, dim=2).index_select(2, self.order.to(parts[0].device))
-
-    @property
-    def order(self) -> Tensor:
-        """Where each prediction of all neurons lies among the regions' predictions."""
-        columns = [
-            prediction_columns(region.neurons, self.n_neurons, self.observation.n_parameters)
-            for region in self.regions.every
-        ]
-        return torch.cat(columns).argsort()
-
-    @property
-    def n_neurons(self) -> int:
-        """Neurons of all regions."""
-        return sum(len(region.neurons) for region in self.regions.every)
+        return torch.cat(parts, dim=2).index_select(2, self.order)
 
     def _divergences(self, found: Pass, batch: Batch) -> dict[str, Tensor]:
         """KL of each trial in nats, (trial,), by the names of `RegionKLConfig`."""
