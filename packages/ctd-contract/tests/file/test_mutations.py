@@ -183,6 +183,11 @@ MUTATIONS = [
     ("CTD309", "task", array("/phases/go", put(0, [3, 2]))),
     ("CTD310", "inference", array("/signals/rates", put((0, 0, 0), -1))),
     ("CTD311", "recording", regions("/neurons/region", "neuron", [0, 1, 1, 0])),
+    (
+        "CTD311",
+        "inference",
+        both(add("/control", [0, 1, 2], "<i8"), regions("/controls/region", "control", [0, 1, 0])),
+    ),
     ("CTD312", "task", array("/conditions/name", put(1, b"left"))),
     ("CTD401", "task", attribute("/dynamics", "kind", "liquid")),
     ("CTD402", "task", attribute("/dynamics", "kind", None)),
