@@ -34,7 +34,12 @@ def write_index(folder: Path, recordings: Sequence[Recording]) -> None:
     partial.replace(folder / INDEX)
 
 
-def any_result(folder: Path) -> Path:
-    """One of the inference files of a run's folder, each of which tells which model the run fitted."""
+def any_result(run: Path) -> Path:
+    """One of the inference files of a run, each of which tells which model it fitted.
+
+    Args:
+        run: Its folder, or the list of its files.
+    """
+    folder = run.parent if run.name == INDEX else run
     several = sorted(folder.glob("inference_*.h5"))
     return several[0] if several and not (folder / RESULT).exists() else folder / RESULT
