@@ -83,7 +83,7 @@ class LFADSCourse(Course):
         encoder = self.model.control_encoder
         latest = torch.zeros_like(self.encoder_state)
         if encoder is not None and seen is not None:
-            options = {"reset": encoder.reset, "clip": encoder.clip}
+            options = {"reset": encoder.reset, "clip": encoder.clip, "backend": encoder.backend}
             after = gru(seen[:, None], self.encoder_state, *encoder.forwards.parts, **options)
             latest = self.encoder_state = after[:, 0]
         self.delayed.append(latest)

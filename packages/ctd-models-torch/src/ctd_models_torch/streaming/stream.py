@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,7 +32,7 @@ class Stream:
     bin takes does not depend on how many came before.
 
     Args:
-        model: A fitted model of one recording.
+        model: A fitted model of one recording, which is copied.
         shape: What it is for.
 
     Attributes:
@@ -49,7 +50,11 @@ class Stream:
     """
 
     def __init__(self, model: LatentModel, shape: Shape) -> None:
-        self.model, self.shape = model.eval().to("cpu"), shape
+        self.model, self.shape = copy.deepcopy(model).eval().to("cpu"), shape
+        for module in self.model.modules():
+            # The fast loops prepare for whole sequences, which takes longer than a bin does.
+            if hasattr(module, "backend"):
+                module.backend = "plain"  # pyright: ignore[reportArgumentType]
         self.latest: dict[str, np.ndarray] = {}
         self.start()
 
