@@ -133,6 +133,21 @@ def test_padding_changes_nothing(random):
     torch.testing.assert_close(model.infer(other).states[kept], model.infer(batch).states[kept])
 
 
+def test_divergences_leave_padding_out(random):
+    model = regions_model(config_of())
+    batch = region_batch(random, lengths=[8, 5, 8, 4, 6])
+    kept = torch.arange(BINS) < batch.lengths[:, None]
+    found = model.infer(batch)
+    for name, signal, prior in (
+        ("kl_controls", "inferred_inputs", model.control_prior),
+        ("kl_messages", "communication", model.message_prior),
+    ):
+        posterior = torch.distributions.Normal(found.signals[signal], found.signals[f"{signal}_std"])
+        from_prior = torch.distributions.Normal(0.0, (0.5 * prior.log_variance).exp())
+        nats = torch.distributions.kl_divergence(posterior, from_prior).sum(2)
+        torch.testing.assert_close(found.figures[name], (nats * kept).sum(1), msg=name)
+
+
 def test_the_divergence_is_the_closed_form(random):
     prior = ZeroMeanPrior(3, 0.2)
     with torch.no_grad():
