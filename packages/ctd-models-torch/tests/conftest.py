@@ -1,3 +1,4 @@
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,9 @@ from toys import small_config
 from ctd_contract.testing import make_recording
 from ctd_models_torch.config import FitConfig, ModelConfig
 from ctd_models_torch.registry import MODELS
+
+# The extra `ray` is not there for every platform and Python.
+collect_ignore = [] if find_spec("ray") else ["test_search_ray.py"]
 
 
 @pytest.fixture(autouse=True)
@@ -42,4 +46,10 @@ def small_fit() -> FitConfig:
 
 @pytest.fixture(params=sorted(MODELS))
 def model_config(request) -> ModelConfig:
+    return small_config(request.param)
+
+
+@pytest.fixture(params=sorted(set(MODELS) - {"smoother"}))
+def dynamic_config(request) -> ModelConfig:
+    """Settings of a model that has dynamics."""
     return small_config(request.param)

@@ -123,9 +123,9 @@ def test_a_truncated_loss_scores_the_first_bins_alone(random):
     torch.testing.assert_close(loss, nll[:, :4].mean())
 
 
-def test_an_autonomous_model_needs_no_inputs(model_config, random):
+def test_an_autonomous_model_needs_no_inputs(dynamic_config, random):
     shape = shape_of(inputs=0)
-    model, batch = model_of(model_config, shape), batch_of(random, shape)
+    model, batch = model_of(dynamic_config, shape), batch_of(random, shape)
     inferred = model.infer(batch)
     assert "inputs" not in model.dynamics().inputs
     assert (inferred.drive is None) == (model.dynamics().inputs == ())

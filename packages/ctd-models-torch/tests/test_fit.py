@@ -47,8 +47,8 @@ def run_script(recording, folder, *, die_in=-1):
 
 
 @pytest.mark.parametrize("path", ["recording", "ragged"])
-def test_exported_dynamics_replay_the_exported_states(path, model_config, small_fit, tmp_path, request):
-    fitted = fit(request.getfixturevalue(path), tmp_path, model=model_config, training=small_fit)
+def test_exported_dynamics_replay_the_exported_states(path, dynamic_config, small_fit, tmp_path, request):
+    fitted = fit(request.getfixturevalue(path), tmp_path, model=dynamic_config, training=small_fit)
     with cc.open(fitted.path) as file:
         signals = {name: array[:].astype(np.float64) for name, array in file.signals.items()}
         dynamics, readout, kept = file.dynamics(), file.readout(), file.valid_bins()

@@ -30,6 +30,8 @@ from ctd_models_torch.shape import Shape
 def small_config(name: str) -> ModelConfig:
     if name in ("lfads", "band"):
         return MODELS[name](size=4, factors=3, initial_condition=3, encoder=InitialEncoderConfig(size=5))
+    if name == "smoother":
+        return MODELS[name](size=4)
     if name == "mr_lfads":
         return MRLFADSConfig(
             size=4,

@@ -29,7 +29,7 @@ class Inferred:
     Attributes:
         prediction: (trial, time, neuron), log count of a bin or mean activity.
         states: (trial, time, state), row k after input k.
-        initial_state: (trial, state), before bin 0.
+        initial_state: (trial, state), before bin 0; None of a model without dynamics.
         drive: (trial, time, input), what the dynamics received, or None for autonomous ones.
         signals: Further signals under the contract's names, say ``factors``.
         figures: Named numbers of each trial, (trial,), that are logged for validation trials.
@@ -37,7 +37,7 @@ class Inferred:
 
     prediction: Tensor
     states: Tensor
-    initial_state: Tensor
+    initial_state: Tensor | None
     drive: Tensor | None
     signals: dict[str, Tensor] = field(default_factory=dict)
     figures: dict[str, Tensor] = field(default_factory=dict)
@@ -107,8 +107,11 @@ class LatentModel(nn.Module, ABC):
         """The portable vector field."""
 
     @abstractmethod
-    def probe(self, states: np.ndarray, drive: np.ndarray | None) -> Probe:
-        """The module's own next states in float64, at points of visited ``states`` (trial, time, state)."""
+    def probe(self, states: np.ndarray, drive: np.ndarray | None) -> Probe | None:
+        """The module's own next states in float64, at points of visited ``states`` (trial, time, state).
+
+        None where the dynamics are opaque.
+        """
 
     @abstractmethod
     def portable_readout(self, bin_width_s: float) -> PortableReadout:

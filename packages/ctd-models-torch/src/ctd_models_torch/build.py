@@ -18,6 +18,7 @@ from ctd_models_torch.config import (
     NODEConfig,
     ReadoutConfig,
     RNNConfig,
+    SmootherConfig,
 )
 from ctd_models_torch.decoders import Decoder
 from ctd_models_torch.errors import InputError
@@ -29,6 +30,7 @@ from ctd_models_torch.multi_region.config import MRLFADSConfig
 from ctd_models_torch.recording import Statistics
 from ctd_models_torch.registry import MODELS, TRAININGS, name_of
 from ctd_models_torch.shape import Shape
+from ctd_models_torch.smoother import build_smoother
 
 # Makes a model with fresh weights of its settings, its readout's, the recordings it is for, statistics of the
 # training trials, and the stream of the initial weights.
@@ -43,6 +45,7 @@ BUILDERS: dict[type[ModelConfig], Builder] = {
     GRUConfig: build_autoencoder,
     NODEConfig: build_autoencoder,
     MRLFADSConfig: build_mr_lfads,
+    SmootherConfig: build_smoother,
 }
 SESSIONS_BUILDERS: dict[type[ModelConfig], SessionsBuilder] = {
     LFADSConfig: build_lfads,

@@ -135,6 +135,29 @@ class NODEConfig(AutoencoderConfig):
 
 
 @dataclass
+class SmootherConfig(ModelConfig):
+    """Rates straight from a bidirectional network without dynamics: a practical ceiling.
+
+    Attributes:
+        size: Units of each direction.
+        standardize: Whether each neuron is scaled to mean 0 and variance 1 (of the training trials) first.
+        dropout: Ordinary dropout on what the units read and on their states.
+        coordinated_dropout: Share of what may be seen that is hidden in a training step; only hidden entries,
+            and what is never seen, are then trained on. 0 switches it off.
+    """
+
+    size: int = 64
+    standardize: bool = True
+    dropout: float = 0.2
+    coordinated_dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        require(self.size > 0, "model.size is at least 1", self.size)
+        for name in ("dropout", "coordinated_dropout"):
+            require(0 <= getattr(self, name) < 1, f"{name} is in [0, 1)", getattr(self, name))
+
+
+@dataclass
 class ReadoutConfig:
     """What all readouts share: nothing but that their bias starts at the mean rates."""
 

@@ -68,8 +68,9 @@ def infer(
 def signals_of(model: LatentModel, recording: Recording, inferred: Inferred) -> dict[str, Tensor]:
     """What a model infers from a batch under the contract's names, (trial, time, ...) or (trial, ...)."""
     expected = expected_of(model, recording.signal, recording.file.bin_width_s, inferred)
-    own = {"states": inferred.states, "initial_state": inferred.initial_state}
-    return {PREDICTION[recording.signal]: expected, **own, **inferred.signals}
+    own = {PREDICTION[recording.signal]: expected, "states": inferred.states}
+    start = {} if inferred.initial_state is None else {"initial_state": inferred.initial_state}
+    return {**own, **start, **inferred.signals}
 
 
 def expected_of(model: LatentModel, signal: str, bin_width_s: float, inferred: Inferred) -> Tensor:

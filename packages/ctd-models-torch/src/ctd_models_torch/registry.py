@@ -18,6 +18,7 @@ from ctd_models_torch.config import (
     ReadoutConfig,
     RNNConfig,
     RNNFitConfig,
+    SmootherConfig,
 )
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.lfads.behavior_config import BANDConfig, BANDFitConfig
@@ -32,6 +33,7 @@ MODELS: dict[str, type[ModelConfig]] = {
     "lfads": LFADSConfig,
     "band": BANDConfig,
     "mr_lfads": MRLFADSConfig,
+    "smoother": SmootherConfig,
 }
 TRAININGS: dict[str, type[FitConfig]] = {
     "lds": LDSFitConfig,
@@ -41,6 +43,7 @@ TRAININGS: dict[str, type[FitConfig]] = {
     "lfads": LFADSFitConfig,
     "band": BANDFitConfig,
     "mr_lfads": MRLFADSFitConfig,
+    "smoother": FitConfig,
 }
 READOUTS: dict[str, type[ReadoutConfig]] = {
     "linear": LinearReadoutConfig,
