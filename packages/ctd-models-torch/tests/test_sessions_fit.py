@@ -277,6 +277,9 @@ def test_the_command_fits_a_list_or_a_pattern_and_predicts(days, tmp_path, monke
     predicting = [name_files("predict=fit"), f"data={days[1]}", "training.accelerator=cpu", "threads=1"]
     assert COMMAND.invoke([*predicting, "out=new"]) == 0
     assert digest_of("new/inference.h5") == digest_of(f"fit/{FILES[1]}")
+    assert COMMAND.invoke([*predicting, "out=called", "name=later"]) == 0
+    with cc.open("called/inference.h5") as file:
+        assert file.name == "later"
     assert COMMAND.invoke([*predicting, "out=other", "session=monday"]) == 2
     assert "number of neurons: expected 8, got 11" in capsys.readouterr().err
     assert COMMAND.invoke([listed, "out=gru", *ARGUMENTS, "model=gru", "model.factors=3"]) == 2
@@ -287,6 +290,8 @@ def test_the_command_fits_a_list_or_a_pattern_and_predicts(days, tmp_path, monke
     ("arguments", "sentence"),
     [
         (["data=[a.h5,b.h5]", "predict=run/inference.h5"], "a prediction is of one recording, got 2 in data"),
+        (["data=a.h5", "predict=run/inference.h5", "alignment=b.safetensors"], "leave one out"),
+        (["data=a.h5", "session=a"], "session is for a fitted model: name its run with predict=FOLDER"),
         (["data=[]"], "data is a file or a list of files"),
         (["data=5"], "data is a file or a list of files"),
         (["data=[nowhere.h5,b.h5]"], "there is no file nowhere.h5"),

@@ -66,6 +66,10 @@ class ModelsConfig(CommandConfig):
         paths = listed(self.data)
         if self.predict is not None and len(paths) > 1:
             raise ValueError(f"a prediction is of one recording, got {len(paths)} in data")
+        if self.predict is not None and self.alignment is not None:
+            raise ValueError("alignment is for a fit, and predict applies a fitted model: leave one out")
+        if self.predict is None and self.session is not None:
+            raise ValueError("session is for a fitted model: name its run with predict=FOLDER")
 
 
 def run(config: ModelsConfig, job: Run) -> None:
@@ -82,6 +86,7 @@ def run(config: ModelsConfig, job: Run) -> None:
                 session=config.session,
                 memory_mb=config.recording.memory_mb,
                 accelerator=config.training.accelerator,
+                name=config.name,
                 run=job.id,
                 overwrite=config.overwrite,
             )

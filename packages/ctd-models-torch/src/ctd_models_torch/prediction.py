@@ -24,6 +24,7 @@ def predict(
     session: str | None = None,
     memory_mb: int = RecordingConfig.memory_mb,
     accelerator: str = "auto",
+    name: str | None = None,
     run: str | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -37,6 +38,7 @@ def predict(
             that they fit, and where they fit several the one with the recording's own name.
         memory_mb: As in `RecordingConfig`.
         accelerator: As in `FitConfig`.
+        name: What it is called in tables and figures; by default the model's name.
         run: Id of the run, for provenance.
         overwrite: Replace an existing file.
 
@@ -53,6 +55,7 @@ def predict(
             saved.model,
             data,
             model=saved.kind,
+            name=name,
             config=saved.config,
             seed=saved.seed,
             run=run,
