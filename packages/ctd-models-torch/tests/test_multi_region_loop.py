@@ -70,6 +70,15 @@ def test_single_precision_is_close(random):
         torch.testing.assert_close(fast[name], grad, rtol=1e-4, atol=1e-6, msg=name)
 
 
+def test_layers_of_half_precision_are_close(random):
+    model, batch = regions_model(config_of(dropout=0.2)), region_batch(random)
+    whole = gradients(model, batch, "fast")[0]["reconstruction"]
+    with torch.autocast("cpu", torch.bfloat16):
+        half, grads = gradients(model, batch, "fast")
+    torch.testing.assert_close(half["reconstruction"].float(), whole, rtol=5e-2, atol=0)
+    assert all(torch.isfinite(grad).all() for grad in grads.values())
+
+
 def test_a_readout_that_is_not_affine_takes_the_loop_of_cells(random):
     readout = MLPReadoutConfig(hidden_size=4)
     model, batch = regions_model(config_of(), readout=readout), region_batch(random)

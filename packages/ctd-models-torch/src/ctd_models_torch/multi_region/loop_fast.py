@@ -21,12 +21,15 @@ def loop_fast(regions: Sequence[RegionParameters], arguments: LoopArguments) -> 
     controls = 0 if arguments.controller_states is None else _controls(regions)
     factors = max(len(one.factor_weight) for one in regions)
     drawn = _drawn(regions, arguments, controls, factors)
-    outputs = Kernel.apply(
-        drawn,
+    tensors = (
         *_controller(regions, arguments, factors),
         *_generator(regions, arguments, controls),
         *emitters,
     )
+    # In the parameters' precision, also behind layers of half precision.
+    dtype = regions[0].factor_weight.dtype
+    with torch.autocast(emitters[0].device.type, enabled=False):
+        outputs = Kernel.apply(drawn.to(dtype), *(one.to(dtype) for one in tensors))
     states, all_factors, *sampled = (one.transpose(1, 2) for one in outputs)
     sampled = [one.permute(1, 2, 0, 3) for one in sampled]
     parts = [one.split([controls, one.shape[3] - controls], dim=3) for one in sampled]

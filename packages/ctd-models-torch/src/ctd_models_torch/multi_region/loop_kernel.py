@@ -6,7 +6,7 @@ bins. What is kept grows linearly with the bins. Arrays are as in `stacked_unit`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,6 +40,11 @@ class Drawn:
     factors: int
     reset: str
     clip: float | None
+
+    def to(self, dtype: torch.dtype) -> Drawn:
+        """The same in another precision."""
+        cast = {name: one.to(dtype) for name, one in vars(self).items() if isinstance(one, Tensor)}
+        return replace(self, **cast)
 
 
 class Kernel(torch.autograd.Function):

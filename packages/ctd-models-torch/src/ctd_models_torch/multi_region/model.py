@@ -216,7 +216,7 @@ class MRLFADS(LatentModel):
             if draw is None or not size:
                 return None
             shape = (trials, n_time, len(self.regions), size)
-            return standard_normal(states[0].new_empty(shape), draw(name))
+            return standard_normal(self.decoders[0].message_bias.new_empty(shape), draw(name))
 
         return LoopArguments(
             states,
