@@ -22,7 +22,7 @@ from ctd_models_torch.recording import Recording
 
 # What decoding holds at once of a sample, in multiples of what it returns: intermediate results, and the
 # float64 copies that the moments are computed from.
-WORKING_COPIES = 4
+WORKING_COPIES = 6
 
 
 @dataclass(frozen=True)
