@@ -25,6 +25,7 @@ from ctd_models_torch.multi_region.config import (
 )
 from ctd_models_torch.multi_region.silence import silence
 from ctd_models_torch.prediction import predict
+from ctd_models_torch.training import ModelTraining
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,23 @@ def test_the_file_says_what_belongs_to_which_region(fitted):
 def test_the_training_file_gives_the_export(fitted, tmp_path):
     predict(fitted / "run", fitted / "recording.h5", tmp_path / "again.h5", accelerator="cpu")
     assert digest_of(tmp_path / "again.h5") == digest_of(fitted / "run/inference.h5")
+
+
+def test_an_interrupted_fit_ends_alike(fitted, short_fit, tmp_path, monkeypatch):
+    model, path = config_of(dropout=0.1), fitted / "recording.h5"
+    losses = ModelTraining.losses
+
+    def dying(self, batch, draw):
+        if self.current_epoch == 1:
+            raise RuntimeError("killed")
+        return losses(self, batch, draw)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelTraining, "losses", dying)
+        with pytest.raises(RuntimeError, match="killed"):
+            fit(path, tmp_path / "run", model=model, training=short_fit)
+    fit(path, tmp_path / "run", model=model, training=short_fit, resume=True)
+    assert digest_of(tmp_path / "run/inference.h5") == digest_of(fitted / "run/inference.h5")
 
 
 def test_a_silent_connection_says_nothing_in_its_window(fitted, tmp_path):
