@@ -127,6 +127,7 @@ def part_of(path, rows, target):
     [
         (["ablate", "keep=[99]"], "keep=99: bins of this recording are 0 to 14"),
         (["sample", "samples=1"], "samples is at least 2"),
+        (["sample", "accelerator=tpu"], "accelerator is one of auto, cpu, gpu, got tpu"),
         (["sample", "run=nowhere"], "there is no file nowhere/inference.h5"),
         (["sample", "sample_count=3"], "samples"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctd_contract.command import Command, CommandConfig, UserError
-from ctd_models_torch.config import RecordingConfig
+from ctd_models_torch.config import RecordingConfig, require
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.sessions.results import RESULT
 
@@ -36,6 +36,10 @@ class DerivedConfig(CommandConfig):
     name: str | None = None
     memory_mb: int = RecordingConfig.memory_mb
     accelerator: str = "auto"
+
+    def __post_init__(self) -> None:
+        known = ("auto", "cpu", "gpu")
+        require(self.accelerator in known, f"accelerator is one of {', '.join(known)}", self.accelerator)
 
 
 @dataclass
