@@ -50,6 +50,9 @@ class BatchedModel:
         self.loss = _Loss(template).to(device)
         names = dict(first.module.named_parameters())
         self.parameters = {f"module.{name}": self._stack(name) for name in names}
+        # What a model keeps besides parameters doesn't change in training.
+        buffers = [dict(one.module.named_buffers()) for one in trainees]
+        self.buffers = {f"module.{name}": torch.stack([own[name] for own in buffers]) for name in buffers[0]}
 
     def _values(self) -> dict[str, PerMember]:
         """Hyperparameters of the model that differ among members."""
@@ -88,6 +91,8 @@ class BatchedModel:
                 parameter.grad.zero_()
         losses = self._losses(batches, step)
         losses.backward(torch.ones_like(losses))
+        if losses.device.type != "cpu":  # a GPU is not waited for: the end of the epoch tells
+            return
         for one, loss in zip(trainees, losses.detach().tolist(), strict=True):
             if not one.failure and not abs(loss) < float("inf"):
                 one.failure = f"the loss is {loss} in epoch {one.epoch + 1}, step {step + 1}"
@@ -95,10 +100,6 @@ class BatchedModel:
     def _losses(self, batches: Sequence[dict[str, Tensor]], step: int) -> Tensor:
         """Losses (member,) of a batch of each."""
         stacked = {name: torch.stack([batch[name] for batch in batches]) for name in batches[0]}
-        buffers = {
-            f"module.{name}": torch.stack([dict(one.module.named_buffers())[name] for one in self.trainees])
-            for name in dict(self.trainees[0].module.named_buffers())
-        }
 
         def draw(name: str) -> torch.Generator:
             return streams_of([one.module.draw(name, step=step) for one in self.trainees])
@@ -113,7 +114,7 @@ class BatchedModel:
 
         batch_all = torch.vmap(loss, randomness="same")
         try:
-            return batch_all(self.parameters | buffers, stacked, self.positions)
+            return batch_all(self.parameters | self.buffers, stacked, self.positions)
         except MembersDifferError as error:
             raise InputError(str(error)) from error
         except RuntimeError as error:

@@ -156,7 +156,7 @@ class Trainee:
         self.clock.current_epoch += 1
 
     def _check(self) -> None:
-        training, trials, totals = self.settings.training, 0, dict[str, float]()
+        training, trials, totals = self.settings.training, 0, dict[str, Tensor]()
         self.module.eval()
         with torch.no_grad():
             for index, batch in enumerate(self.valid_batches.epoch(self.epoch, self.module.device)):
@@ -164,9 +164,10 @@ class Trainee:
                 size = len(next(iter(batch.values())))
                 trials += size
                 for name, value in scores.items():
-                    totals[name] = totals.get(name, 0.0) + size * float(value)
+                    # On the device to the end of the epoch, so that a GPU is waited for but once.
+                    totals[name] = totals.get(name, torch.zeros(())) + size * value.detach().double()
         self.module.on_validation_epoch_end()
-        means = {name: total / trials for name, total in totals.items()}
+        means = {name: float(total) / trials for name, total in totals.items()}
         if self.task.monitor not in means:
             raise InputError(f"search.monitor is one of {', '.join(means)}, got {self.task.monitor}")
         score = means[self.task.monitor]
