@@ -7,7 +7,8 @@ import pytest
 from matplotlib import image, pyplot
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from ctd_tasks.figures import TrainingFigures, save_figures, state_space_figure, trials_figure
+from ctd_contract.torch.training.figures import TrainingFigures
+from ctd_tasks.figures import draw_validation, save_figures, state_space_figure, trials_figure
 from ctd_tasks.networks import NoisyGRUConfig, build
 from ctd_tasks.simulation import simulate
 from ctd_tasks.training import train
@@ -56,7 +57,8 @@ def test_figures_are_saved_and_none_stays_open(simulated, task, tmp_path):
 def test_figures_are_drawn_during_training_to_folder_and_tensorboard(task, training, tmp_path):
     network = build(NoisyGRUConfig(units=8), 1, 1, seed=0)
     config = replace(training, max_epochs=4, tensorboard=True)
-    train(network, task, folder=tmp_path, config=config, callbacks=[TrainingFigures(tmp_path / "figures", 2)])
+    figures = TrainingFigures(tmp_path / "figures", 2, draw_validation)
+    train(network, task, folder=tmp_path, config=config, callbacks=[figures])
     names = sorted(path.name for path in (tmp_path / "figures" / "training").iterdir())
     assert names == [f"epoch_{e:05d}_{n}.png" for e in (2, 4) for n in ("state_space", "trials")]
     events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"images": 0})

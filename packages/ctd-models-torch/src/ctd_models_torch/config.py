@@ -226,6 +226,8 @@ class FitConfig(TrainingConfig):
             adding to the gradient (Loshchilov & Hutter 2019).
         epsilon: Added to Adam's denominator.
         growth: Incremental sequence loss.
+        figure_interval: Epochs between figures of validation trials, rasters and factors in 3-D, in the run's
+            folder and TensorBoard, and in the end; null for none.
     """
 
     max_epochs: int = 100
@@ -239,6 +241,7 @@ class FitConfig(TrainingConfig):
     optimizer: str = "adam"
     epsilon: float = 1e-8
     growth: GrowthConfig = field(default_factory=GrowthConfig)
+    figure_interval: int | None = 20
 
 
 @dataclass

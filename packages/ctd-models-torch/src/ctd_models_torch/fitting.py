@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -32,6 +33,9 @@ from ctd_models_torch.sessions.results import file_names, write_index
 from ctd_models_torch.shape import Shape
 from ctd_models_torch.training import ModelTraining, check_config
 from ctd_models_torch.validation import Validation
+
+if TYPE_CHECKING:
+    from ctd_contract.torch.training.figures import TrainingFigures
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ def fit(
     with ExitStack() as stack:
         data = open_recordings(paths, reading, stack, behavior=model.predicts_behavior)
         module, shapes = prepare_all(data, model, readout, training, seed, alignment)
+        figures = _figures(folder / "figures", training.figure_interval, data)
         trained = train(
             module,
             *batches_of(data, training, seed),
@@ -120,7 +125,10 @@ def fit(
             seed=seed,
             resume=resume,
             label="fitting",
+            callbacks=figures,
         )
+        for callback in figures:
+            callback.finish(module)
         saved = SavedModel(module.model, kind, shapes, described, seed)
         results = write_fit(
             folder,
@@ -135,6 +143,17 @@ def fit(
             overwrite=overwrite or (resume and len(data) > 1),
         )
     return Fitted(saved, trained, results)
+
+
+def _figures(folder: Path, interval: int | None, data: Sequence[Recording]) -> list[TrainingFigures]:
+    """What draws in training; nothing without an interval."""
+    if interval is None:
+        return []
+    # Only here: matplotlib takes half a second to import.
+    from ctd_contract.torch.training.figures import TrainingFigures
+    from ctd_models_torch.figures import draw_validation
+
+    return [TrainingFigures(folder, interval, partial(draw_validation, data))]
 
 
 def write_fit(

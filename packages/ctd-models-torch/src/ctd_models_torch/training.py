@@ -153,6 +153,11 @@ def check_config(config: FitConfig) -> None:
             growth.start_bins,
         ),
         ("growth.full_at is in (0, 1]", 0 < growth.full_at <= 1, growth.full_at),
+        (
+            "figure_interval is at least 1 or null",
+            config.figure_interval is None or config.figure_interval >= 1,
+            config.figure_interval,
+        ),
     )
     for rule, holds, value in rules:
         if not holds:

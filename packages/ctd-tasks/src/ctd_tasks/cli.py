@@ -26,7 +26,8 @@ def run(config: TasksConfig, run: Run) -> None:
 
     import torch
 
-    from ctd_tasks.figures import TrainingFigures, save_figures
+    from ctd_contract.torch.training.figures import TrainingFigures
+    from ctd_tasks.figures import draw_validation, save_figures
     from ctd_tasks.networks import build
     from ctd_tasks.simulation import in_simulation, simulate, write_task
     from ctd_tasks.training import train
@@ -47,7 +48,7 @@ def run(config: TasksConfig, run: Run) -> None:
         config=config.training,
         seed=config.seed,
         resume=run.resume,
-        callbacks=[TrainingFigures(run.folder / "figures", interval)] if interval else [],
+        callbacks=[TrainingFigures(run.folder / "figures", interval, draw_validation)] if interval else [],
     )
     shown = in_simulation(network, config.simulation)
     save_figures(run.folder / "figures", *next(simulate(shown, task, 100, seed=config.seed)), task=task)
