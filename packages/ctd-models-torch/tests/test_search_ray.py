@@ -72,6 +72,12 @@ def test_what_is_wrong_in_a_worker_is_said_as_here(cluster, recording, tmp_path)
         run_search(recording, tmp_path, monitor="accuracy", **ON_RAY)
 
 
+def test_an_address_where_nothing_answers_is_an_error(cluster, recording, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(InputError, match=r"no Ray answers at search.ray_address=127\.0\.0\.1:9"):
+        run_search(recording, tmp_path, ray_address="127.0.0.1:9", **ON_RAY)
+
+
 def test_without_ray_the_extra_is_named(recording, tmp_path, monkeypatch):
     def missing(name):
         raise ImportError(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,8 @@ from ctd_models_torch.search.trainee import Task
 
 # How often a member is trained anew after the death of its worker; a task depends on its arguments alone.
 RETRIES = 5
+# How long a cluster may take to answer.
+PATIENCE_S = 20.0
 
 
 def train_remotely(task: Task, member: Member, until: int, threads: int) -> Member:
@@ -76,11 +79,15 @@ def _ray() -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> None:
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     try:
+        if host and port.isdigit():
+            # Ray itself would try for minutes.
+            socket.create_connection((host, int(port)), timeout=PATIENCE_S).close()
         local = {} if address else {"include_dashboard": False}
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
-    except (ConnectionError, ValueError) as error:
-        raise InputError(f"search.ray_address={address}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"no Ray answers at search.ray_address={address}: {error}") from error
 
 
 def _fetch(ray: Any, reference: Any) -> Member:
