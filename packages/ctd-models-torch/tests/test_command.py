@@ -1,6 +1,7 @@
 """The command: what it writes, and how it refuses."""
 
 import pytest
+from omegaconf import OmegaConf
 from toys import digest_of
 
 import ctd_contract as cc
@@ -70,9 +71,14 @@ def test_training_defaults_follow_the_model(model, capsys):
 def test_presets_are_valid_and_give_way_to_the_user(preset, capsys):
     arguments = ["data=recording.h5", f"preset={preset}", "training.batch_size=7", "--cfg", "job"]
     assert COMMAND.invoke(arguments) == 0
-    shown = capsys.readouterr().out
-    assert "batch_size: 7" in shown
-    assert "gradient_clip: 0.01" in shown
+    shown = OmegaConf.create(capsys.readouterr().out)
+    assert shown.training.batch_size == 7
+    assert shown.training.gradient_clip in (0.01, 200)
+    if "kl" in shown.model:
+        # The bound itself, in a plain run.
+        assert shown.model.reconstruction == "sum"
+        assert shown.model.kl.initial_condition == 1
+        assert shown.model.kl.controls == 1
 
 
 @pytest.mark.parametrize(

@@ -191,3 +191,8 @@ def test_import_is_light():
     code = f"import sys, ctd_models_torch; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_step_of_more_trials_than_there_are_is_refused(recording, small_fit, tmp_path):
+    with pytest.raises(InputError, match=r"fewer than training.batch_size=1000: take at most"):
+        fit(recording, tmp_path, model=small_config("gru"), training=replace(small_fit, batch_size=1000))

@@ -23,6 +23,7 @@ from ctd_models_torch.config import (
     ReadoutConfig,
     RecordingConfig,
 )
+from ctd_models_torch.errors import InputError
 from ctd_models_torch.recording import Recording
 from ctd_models_torch.registry import name_of
 from ctd_models_torch.saved import SavedModel, save_model
@@ -233,6 +234,11 @@ def batches_of(data: Sequence[Recording], training: FitConfig, seed: int) -> tup
     each = [recording.batches(recording.rows("valid"), inference.BATCH_SIZE) for recording in data]
     if len(data) == 1:
         rows = data[0].rows("train")
+        if training.batch_size > len(rows):
+            raise InputError(
+                f"{data[0].file.path} has {len(rows)} training trials, fewer than "
+                f"training.batch_size={training.batch_size}: take at most {len(rows)}"
+            )
         return data[0].batches(rows, training.batch_size, shuffle=True, seed=seed), each[0]
     return BalancedBatches(data, training.batch_size, seed=seed), SuccessiveBatches(each)
 
