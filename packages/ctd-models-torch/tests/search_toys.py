@@ -40,8 +40,9 @@ def small_lfads() -> LFADSConfig:
 
 
 def small_training(**changes) -> FitConfig:
-    settings = {"max_epochs": 5, "batch_size": 14, "accelerator": "cpu", "tensorboard": False}
-    settings |= {"schedule": "constant", "warmup": 0.0, "smoothing": 0.3, "optimizer": "adamw"}
+    settings = {"max_epochs": 5, "batch_size": 14, "accelerator": "cpu", "optimizer": "adamw"}
+    settings |= {"schedule": "constant", "warmup": 0.0, "smoothing": 0.3}
+    settings |= {"tensorboard": False, "figure_interval": None}
     return FitConfig(**settings | changes)
 
 

@@ -107,7 +107,7 @@ def test_other_models_are_batched_too(name, ragged):
 def test_a_perturbed_learning_rate_scales_the_next_update(recording, schedule):
     """Everything else the same, an update of Adam is proportional to the rate."""
     task = small_task(
-        recording, precision="64-true", schedule=schedule, batch_size=40, optimizer="adam", plateau_patience=0
+        recording, precision="64-true", schedule=schedule, batch_size=28, optimizer="adam", plateau_patience=0
     )
     (member,) = train(task, first_members(task, 1, RANGES[:1]), 2)
     changed = [member, replace(member, values=member.values | {RATE: 3.7 * member.values[RATE]})]
@@ -120,7 +120,7 @@ def test_a_perturbed_learning_rate_scales_the_next_update(recording, schedule):
 
 
 def test_a_perturbed_weight_decay_shrinks_the_weights_by_its_product_with_the_rate(recording):
-    task = small_task(recording, precision="64-true", batch_size=40)
+    task = small_task(recording, precision="64-true", batch_size=28)
     (member,) = train(task, first_members(task, 1, RANGES[:2]), 2)
     changed = [replace(member, values=member.values | {DECAY: decay}) for decay in (0.1, 0.6)]
     once, more = (train(task, [one], 3)[0] for one in changed)

@@ -31,6 +31,7 @@ DEFAULTS = (
     "training.patience=null",
     "training.target=null",
     "training.tensorboard=false",
+    "training.figure_interval=null",
 )
 
 

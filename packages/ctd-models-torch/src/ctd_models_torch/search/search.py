@@ -36,6 +36,7 @@ _WHERE = ("runner", "ray_address", "ray_cpus", "ray_gpus")
 _UNUSED = {
     "patience": "search.stop ends a search",
     "target": "search.stop ends a search",
+    "figure_interval": "a search draws search.png",
     "tensorboard": "a search writes members.csv, checks.csv and a figure",
     "wandb": "a search writes members.csv, checks.csv and a figure",
 }
@@ -102,7 +103,7 @@ def search(
         NonFiniteLossError: Every member has failed.
 
     Example:
-        >>> training = FitConfig(max_epochs=500, schedule="constant", warmup=0, tensorboard=False)
+        >>> training = FitConfig(schedule="constant", tensorboard=False, figure_interval=None)
         >>> found = search("recording.h5", "run", model=LFADSConfig(), training=training)  # doctest: +SKIP
     """
     folder, settings = Path(folder), settings or SearchConfig()
