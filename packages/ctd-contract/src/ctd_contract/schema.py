@@ -108,6 +108,7 @@ AXES: dict[str, AxisSpec] = {
         _axis("code", "dimensions of the posterior code of an initial condition"),
         _axis("point", "fixed or slow points"),
         _axis("metric", "rows of the table of metrics"),
+        _axis("difference", "rows of the table of differences between models"),
     )
 }
 TABLES: dict[str, AxisSpec] = {axis.table: axis for axis in AXES.values()}
@@ -241,6 +242,12 @@ COLUMNS: dict[tuple[str, str], ColumnSpec] = {
         ColumnSpec("metrics", "metric", (TEXT,), "name of the metric"),
         ColumnSpec("metrics", "definition", (TEXT,), "its formula and version"),
         *(ColumnSpec("metrics", name, ("<f8",), "", unit=None) for name in ("value", "low", "high")),
+        *(ColumnSpec("differences", name, (TEXT,), "") for name in ("dataset", "model", "split")),
+        ColumnSpec("differences", "seed", ("<i8",), "seed of the model, -1 for the mean of several"),
+        ColumnSpec("differences", "reference", (TEXT,), "model that is subtracted, the mean of its seeds"),
+        ColumnSpec("differences", "metric", (TEXT,), "name of the metric"),
+        ColumnSpec("differences", "definition", (TEXT,), "its formula and version"),
+        *(ColumnSpec("differences", name, ("<f8",), "", unit=None) for name in ("difference", "low", "high")),
     )
 }
 SPLIT_SCHEME = re.compile(r"split_[A-Za-z0-9_]+")
