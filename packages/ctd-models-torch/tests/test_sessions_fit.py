@@ -274,6 +274,9 @@ def test_the_command_fits_a_list_or_a_pattern_and_predicts(days, tmp_path, monke
     with cc.open(f"fit/{FILES[1]}") as file:
         assert file.provenance.config["data"] == ["monday.h5", "tuesday.h5"]
     assert name_files("predict=fit/sessions.json") == name_files("predict=fit") == f"predict=fit/{FILES[0]}"
+    assert name_files("predict='fit/sessions.json'") == f"predict=fit/{FILES[0]}"
+    assert name_files(f"predict='fit/{FILES[1]}'") == f"predict='fit/{FILES[1]}'"
+    assert name_files("predict='a\\'s/sessions.json'") == "predict='a\\'s/inference.h5'"
     predicting = [name_files("predict=fit"), f"data={days[1]}", "training.accelerator=cpu", "threads=1"]
     assert COMMAND.invoke([*predicting, "out=new"]) == 0
     assert digest_of("new/inference.h5") == digest_of(f"fit/{FILES[1]}")

@@ -28,13 +28,27 @@ def name_files(argument: str) -> str:
     The digest of a run's file, not its folder's name, tells which model it is.
     """
     key, _, value = argument.partition("=")
-    if key in ("predict", "run") and value and Path(value).suffix != ".h5":
-        return f"{key}={any_result(Path(value))}"
+    if key in ("predict", "run") and value:
+        path = Path(_unquoted(value))
+        return argument if path.suffix == ".h5" else f"{key}={_quoted(str(any_result(path)))}"
     if key == "data" and any(mark in value for mark in "*?"):
         parts = value.strip("[]").split(",")
         found = [path for part in parts for path in sorted(glob(part, recursive=True)) or [part]]
         return f"data=[{','.join(map(_quoted, found))}]"
     return argument
+
+
+def _unquoted(value: str) -> str:
+    """What Hydra takes a value for, which may stand in quotes."""
+    if value[0] not in "'\"":
+        return value
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    try:
+        return str(OverridesParser.create().parse_override(f"value={value}").value())
+    except OverrideParseException:
+        return value
 
 
 def _quoted(path: str) -> str:
