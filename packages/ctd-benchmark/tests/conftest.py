@@ -43,6 +43,10 @@ if settings.get("fail") == "true":
     sys.exit(1)
 result = {"ctd_tasks": "task.h5", "ctd_sim": "recording.h5", "ctd_analysis": "analysis.h5"}
 path = out / ("inference.h5" if command else result.get(package, "inference.h5"))
+if "predict" in settings and not pathlib.Path(settings["predict"][1:-1]).read_text().startswith("fit of ["):
+    sys.exit("predict= names no fit of several recordings")
+if settings.get("data", "").startswith("["):
+    path = out / "sessions.json"
 if path.name == "analysis.h5":
     import ctd_contract as cc
     n = settings["inference"].count("inference.h5")
@@ -55,7 +59,7 @@ if path.name == "analysis.h5":
         })
     (out / "report.html").write_text(f"report of {n} models")
 else:
-    path.write_text(package)
+    path.write_text(f"fit of {settings['data']}" if path.suffix == ".json" else package)
 note("end")
 """
 PACKAGES = ("ctd-tasks", "ctd-sim", "ctd-models-torch", "ctd-models-jax", "ctd-analysis")

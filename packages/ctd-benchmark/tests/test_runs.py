@@ -6,6 +6,8 @@ import stat
 import sys
 import time
 
+import pytest
+
 from ctd_contract.testing import make_recording
 
 HEADER = "dataset,model,seed,split,metric,definition,value,low,high"
@@ -38,7 +40,7 @@ def test_a_recording_of_the_users_is_fitted_and_analysed(bench):
     bench.suite(
         "recordings:\n  own: ???\nmodels:\n  a: {}\n  b: {package: ctd-analysis, command: baseline}\n"
     )
-    assert "the suite needs the recording 'own': add data=PATH.h5" in bench.run().err
+    assert "the suite needs the recording own, got none: add data=own.h5" in bench.run().err
     path = "data='it\\'s.h5'"
     done = bench.run(path)
     assert done.returncode == 0, done.err
@@ -55,6 +57,100 @@ def test_a_recording_of_the_users_is_fitted_and_analysed(bench):
     make_recording(bench.folder / "it's.h5", seed=1, overwrite=True)
     assert bench.run(path).returncode == 0
     assert len(bench.events("start")) == 6
+
+
+JOINT = """
+recordings:
+  monday: ???
+  tuesday: ???
+models:
+  both: {joint: true, seeds: [0, 1], overrides: [size=3], expected_s: 40}
+  each: {package: ctd-analysis, command: baseline}
+"""
+DAYS = "data=[monday.h5,tuesday.h5]"
+
+
+@pytest.fixture
+def days(bench):
+    """A benchmark with two recordings and a suite of joint fits."""
+    for seed, day in enumerate(("monday", "tuesday")):
+        make_recording(bench.folder / f"{day}.h5", seed=seed)
+    bench.suite(JOINT)
+    return bench
+
+
+def test_one_fit_of_all_recordings_predicts_each_of_them(days):
+    assert "needs the recordings monday, tuesday, got none: add data=[monday.h5,tuesday.h5]" in days.run().err
+    assert "got 1: add data=[" in days.run("data=monday.h5").err
+    assert "data is a file or a list of files" in days.run("data=5").err
+    done = days.run(DAYS)
+    assert done.returncode == 0, done.err
+    starts = days.events("start")
+    fits = [event for event in starts if any(word.startswith("data=[") for word in event)]
+    predictions = [event for event in starts if any(word.startswith("predict=") for word in event)]
+    assert (len(starts), len(fits), len(predictions)) == (10, 2, 4)
+    both = f"data=['{days.folder}/monday.h5','{days.folder}/tuesday.h5']"
+    assert all({both, "size=3", "name=both"} <= set(fit) for fit in fits)
+    asked = {word for event in predictions for word in event if word.startswith(("predict=", "data="))}
+    assert asked == {
+        *(f"predict='{days.folder}/outputs/benchmark/jobs/{fit[1]}/sessions.json'" for fit in fits),
+        *(f"data='{days.folder}/{day}.h5'" for day in ("monday", "tuesday")),
+    }
+    assert all("name=both" in event and "size=3" not in event for event in predictions)
+    pages = days.folder.glob("outputs/benchmark/own/reports/*.html")
+    assert [page.read_text() for page in pages] == ["report of 3 models"] * 2
+    assert "nothing to do" in days.run(DAYS).err
+
+
+def test_a_joint_fit_is_of_what_all_recordings_hold(days):
+    days.run(DAYS, "models=[both]", "seeds=[0]")
+    assert len(days.events("start")) == 5
+    (days.folder / "monday.h5").rename(days.folder / "other.h5")
+    assert "nothing to do" in days.run("data=[other.h5,tuesday.h5]", "models=[both]", "seeds=[0]").err
+    make_recording(days.folder / "tuesday.h5", seed=7, overwrite=True)
+    assert days.run("data=[other.h5,tuesday.h5]", "models=[both]", "seeds=[0]").returncode == 0
+    # One change makes a new model, which says something new of every recording.
+    assert len(days.events("start")) == 10
+
+
+def test_a_failed_joint_fit_leaves_out_its_predictions_alone(days):
+    days.suite(JOINT.replace("size=3", "fail=true"))
+    failed = days.run(DAYS, "seeds=[0]")
+    assert failed.returncode == 1
+    assert "failed: both seed 0 of all recordings (exit code 1" in failed.err
+    for day in ("monday", "tuesday"):
+        assert f"skipped: both seed 0 of {day}, since what it needs failed" in failed.err
+    assert "3 of 7 jobs failed or were skipped" in failed.err
+    pages = days.folder.glob("outputs/benchmark/own/reports/*.html")
+    assert [page.read_text() for page in pages] == ["report of 1 models"] * 2
+
+
+def test_a_killed_joint_fit_continues(days):
+    days.suite(JOINT.replace("size=3", "gate=go"))
+    process = days.start(DAYS, "models=[both]", "seeds=[0]")
+    wait_for(lambda: days.events("start"))
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    next(days.folder.glob("outputs/benchmark/jobs/*/active")).unlink()
+    (days.folder / "go").touch()
+    assert days.run(DAYS, "models=[both]", "seeds=[0]").returncode == 0
+    starts = days.events("start")
+    assert len(starts) == 6
+    assert starts[1][1] == starts[0][1]
+    assert "resume=true" in starts[1]
+
+
+def test_a_dry_run_of_joint_fits_tells_their_cost_from_that_of_predictions(days):
+    planned = days.run(DAYS, "dry_run=true", "seeds=[0]")
+    assert planned.returncode == 0, planned.err
+    assert "both seed 0 of all recordings: 40 s on 1 thread" in planned.out
+    assert "both seed 0 of tuesday: 10 s on 1 thread" in planned.out
+    assert "7 of 7 jobs to run" in planned.out
+    days.run(DAYS, "seeds=[0]")
+    planned = days.run(DAYS, "dry_run=true", "seeds=[1]")
+    assert "both seed 1 of all recordings: 0 s" in planned.out
+    assert "both seed 1 of tuesday: 0 s" in planned.out
 
 
 def test_a_second_run_does_nothing(bench):

@@ -1,5 +1,7 @@
 """Suites, their jobs, and what identifies a job."""
 
+from dataclasses import replace
+
 import pytest
 
 from ctd_benchmark import Row, load_suite, plan, write_leaderboard
@@ -21,7 +23,7 @@ def recording(tmp_path):
 @pytest.mark.parametrize("name", suite_names())
 def test_shipped_suites_are_sound(name, recording):
     suite = load_suite(name)
-    suite = suite.on(str(recording) if suite.recordings else None)
+    suite = suite.on([str(recording)] * len(suite.recordings))
     jobs = plan(suite)
     labels = [job.label for job in jobs]
     assert len(set(labels)) == len(labels)
@@ -31,7 +33,14 @@ def test_shipped_suites_are_sound(name, recording):
 
 
 def test_quickstart_and_flip_flop_are_what_they_say():
-    assert suite_names() == ["flip_flop", "lorenz", "motor_cortex", "quickstart", "v1_v2"]
+    assert suite_names() == [
+        "flip_flop",
+        "lorenz",
+        "motor_cortex",
+        "motor_cortex_blocks",
+        "quickstart",
+        "v1_v2",
+    ]
     assert len(plan(load_suite("quickstart"))) == 3 + len(load_suite("quickstart").models)
     assert {len(model.seeds) for model in load_suite("flip_flop").models.values()} == {5}
 
@@ -56,6 +65,13 @@ def test_quickstart_and_flip_flop_are_what_they_say():
         ({"models": {"m": {"overrides": ["size"]}}}, "expected KEY=VALUE, got 'size'"),
         ({"models": {"m": {"overrides": ["seed=3"]}}}, "seed is given by the benchmark"),
         ({"models": {"a b": {}}}, "a label is made of"),
+        ({"models": {"m": {"joint": 1}}}, "models.m: joint: expected bool, got 1"),
+        ({"models": {"m": {"joint": True}}}, "models.m.joint: is for a suite of recordings alone"),
+        (
+            {"tasks": {}, "simulators": {}, "recordings": {"r": "???"}, "models": {"m": {"joint": True}}},
+            "models.m.joint: expected several recordings to fit together, got 1",
+        ),
+        ({"analyses": {"a": {"joint": True}}}, "analyses.a.joint: only a model"),
     ],
 )
 def test_what_is_wrong_with_a_suite_is_said_with_its_place(change, said):
@@ -82,22 +98,22 @@ RECORDED = {"recordings": {"r": "???"}, "models": {"m": {"seeds": [0, 1]}, "b": 
 
 
 def test_a_recording_takes_the_place_of_task_and_simulator(recording):
-    jobs = plan(make_suite(RECORDED).on(str(recording)))
+    jobs = plan(make_suite(RECORDED).on([str(recording)]))
     assert [job.label for job in jobs] == [
         "m seed 0 of r", "m seed 1 of r", "b seed 0 of r", "analysis default of r",
     ]  # fmt: skip
     fit, _, baseline, analysis = jobs
     assert fit.parents() == []
-    assert fit.recordings["data"].path == recording
-    assert analysis.recordings["truth"].path == recording
+    assert [given.path for given in fit.recordings["data"]] == [recording]
+    assert [given.path for given in analysis.recordings["truth"]] == [recording]
     assert set(analysis.inputs) == {"inference"}
     assert baseline.command == "baseline"
-    assert baseline.recipe == "ctd-models-torch baseline threads=1"
+    assert baseline.recipe == "models ctd-models-torch baseline threads=1"
 
 
 def test_a_recording_is_what_it_holds_whatever_it_is_called(recording, tmp_path):
     def identity(path):
-        return plan(make_suite(RECORDED).on(str(path)))[0].identity({"p": "1"}, {})
+        return plan(make_suite(RECORDED).on([str(path)]))[0].identity({"p": "1"}, {})
 
     same = tmp_path / "other name.h5"
     same.write_bytes(recording.read_bytes())
@@ -108,11 +124,15 @@ def test_a_recording_is_what_it_holds_whatever_it_is_called(recording, tmp_path)
 @pytest.mark.parametrize(
     ("plain", "path", "said"),
     [
-        (RECORDED, None, r"needs the recording 'r': add data=PATH\.h5"),
+        (RECORDED, None, r"needs the recording r, got none: add data=r\.h5"),
         (RECORDED, "nothing.h5", r"no recording nothing\.h5"),
         (RECORDED, "task.h5", r"kind task, expected a recording"),
-        (PLAIN, "recording.h5", "leaves the path of one recording open, this has none"),
-        ({**RECORDED, "recordings": {"r": "???", "s": "???"}}, "recording.h5", "this has several"),
+        (PLAIN, "recording.h5", "leaves paths of recordings open, this has none"),
+        (
+            {**RECORDED, "recordings": {"r": "???", "s": "???"}},
+            "recording.h5",
+            r"recordings r, s, got 1: add data=\[r\.h5,s\.h5\]",
+        ),
         ({**RECORDED, "recordings": {"r": "gone.h5"}}, None, r"no recording gone\.h5"),
         ({**RECORDED, "recordings": {"r": None}}, None, "recordings.r: expected str"),
         ({**RECORDED, "recordings": {"a b": "x.h5"}}, None, "a label is made of"),
@@ -124,7 +144,37 @@ def test_what_is_wrong_with_a_recording_is_said(recording, monkeypatch, plain, p
     monkeypatch.chdir(recording.parent)
     make_task("task.h5")
     with pytest.raises(ValueError, match=said):
-        plan(make_suite(plain).on(path))
+        plan(make_suite(plain).on([] if path is None else [path]))
+
+
+def test_a_joint_fit_is_one_job_and_predicts_each_recording(recording, tmp_path):
+    other = make_recording(tmp_path / "other.h5", seed=1)
+    suite = make_suite(
+        {
+            "recordings": {"r": "???", "fixed": str(recording), "s": "???"},
+            "models": {"j": {"joint": True, "overrides": ["a=1"], "threads": 2}, "m": {}},
+        }
+    )
+    jobs = {job.label: job for job in plan(suite.on([str(other), str(recording)]))}
+    assert list(jobs) == [
+        "j seed 0 of all recordings",
+        "j seed 0 of r", "m seed 0 of r", "analysis default of r",
+        "j seed 0 of fixed", "m seed 0 of fixed", "analysis default of fixed",
+        "j seed 0 of s", "m seed 0 of s", "analysis default of s",
+    ]  # fmt: skip
+    fit, prediction = jobs["j seed 0 of all recordings"], jobs["j seed 0 of r"]
+    assert [given.path for given in fit.recordings["data"]] == [other, recording, recording]
+    assert fit.result == "sessions.json"
+    assert prediction.settings == ("name=j", "seed=0", "threads=2")
+    assert prediction.parents() == [fit.label]
+    assert [given.path for given in prediction.recordings["data"]] == [other]
+    assert prediction.result == "inference.h5"
+    assert jobs["analysis default of r"].inputs["inference"] == ("j seed 0 of r", "m seed 0 of r")
+    # Times measured of one don't pass for those of another.
+    assert len({fit.recipe, prediction.recipe, replace(fit, stage="models").recipe}) == 3
+    alone = fit.identity({}, {})
+    assert replace(fit, recordings={"data": fit.recordings["data"][:2]}).identity({}, {}) != alone
+    assert replace(fit, recordings={"data": fit.recordings["data"][::-1]}).identity({}, {}) != alone
 
 
 def test_a_suite_that_is_no_yaml_is_refused(tmp_path):

@@ -6,6 +6,7 @@ import shlex
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ctd_benchmark.cost import wall_seconds
 from ctd_benchmark.leaderboard import read_rows, write_leaderboard
@@ -46,7 +47,7 @@ class BenchmarkConfig(CommandConfig):
         overwrite: Run everything again, what is done included.
         threads: CPU threads of all jobs that run at once; 0 takes every core.
         suite: A suite that comes with the package, or the path of a .yaml file.
-        data: The recording of a suite that leaves its path open.
+        data: The recording of a suite that leaves its path open, or a list of several in the suite's order.
         models: Only these models of the suite.
         seeds: These seeds of every model instead of the suite's.
         dry_run: Print the plan and its cost, run nothing.
@@ -56,11 +57,22 @@ class BenchmarkConfig(CommandConfig):
     resume: bool = True
     threads: int = 0
     suite: str = "quickstart"
-    data: str | None = None
+    data: Any = None
     models: list[str] | None = None
     seeds: list[int] | None = None
     dry_run: bool = False
     interpreters: InterpretersConfig = field(default_factory=InterpretersConfig)
+
+    def paths(self) -> list[str]:
+        """The recordings that `data` names.
+
+        Raises:
+            ValueError: It is something else than a path or a list of paths.
+        """
+        paths = self.data if isinstance(self.data, list) else [] if self.data is None else [self.data]
+        if not all(isinstance(path, str) for path in paths):
+            raise ValueError(f"data is a file or a list of files, data=[a.h5,b.h5], got {self.data}")
+        return paths
 
 
 def run(config: BenchmarkConfig, run: Run) -> None:
@@ -69,7 +81,7 @@ def run(config: BenchmarkConfig, run: Run) -> None:
     root = Path(config.out or FOLDER)
     name = Path(config.suite).stem
     try:
-        suite = load_suite(config.suite).on(config.data)
+        suite = load_suite(config.suite).on(config.paths())
         suite = suite.chosen(models=config.models, seeds=config.seeds, offset=config.seed)
         runner = Runner(
             plan(suite),

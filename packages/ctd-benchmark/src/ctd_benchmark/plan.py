@@ -6,8 +6,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ctd_benchmark.recording import Recording
 from ctd_benchmark.suite import STAGES, Entry, Suite
@@ -16,8 +17,12 @@ RESULTS = {
     "tasks": "task.h5",
     "simulators": "recording.h5",
     "models": "inference.h5",
+    "joint": "sessions.json",
+    "predictions": "inference.h5",
     "analyses": "analysis.h5",
 }
+PREDICTION_S = 10.0
+"""Seconds that a prediction is expected to take until there are measured times."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,13 @@ class Job:
 
     Attributes:
         label: Its name in the plan, unique: `gru seed 1 of flip_flop`.
-        stage: `tasks`, `simulators`, `models` or `analyses`.
+        stage: `tasks`, `simulators`, `models` or `analyses`; `joint` for a fit of all recordings together,
+            `predictions` for what it says of each.
         package: Whose command runs.
         command: Its sub-command, "" for none.
         settings: `key=value` of everything but files and folders.
         inputs: Argument to the labels of the jobs whose results it gets. The job waits for all of them.
-        recordings: Argument to a recording that is there already.
+        recordings: Argument to recordings that are there already.
         optional: An argument that takes a list, and does with those whose jobs didn't fail.
         threads: CPU threads that it takes.
         expected_s: Seconds that the suite expects.
@@ -42,7 +48,7 @@ class Job:
     package: str
     settings: tuple[str, ...]
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    recordings: Mapping[str, Recording] = field(default_factory=dict)
+    recordings: Mapping[str, tuple[Recording, ...]] = field(default_factory=dict)
     optional: str = ""
     threads: int = 1
     expected_s: float = 60.0
@@ -57,7 +63,7 @@ class Job:
     def recipe(self) -> str:
         """What runs of the same length share: everything but seed and inputs."""
         settings = [setting for setting in self.settings if not setting.startswith(("seed=", "name="))]
-        return " ".join([*self._program(), *settings])
+        return " ".join([self.stage, *self._program(), *settings])
 
     def parents(self) -> list[str]:
         """Labels of all jobs that it waits for."""
@@ -70,7 +76,10 @@ class Job:
             versions: Package to version, for those that it runs on.
             parents: Argument to the identities of the jobs that give it.
         """
-        given = {argument: [recording.digest] for argument, recording in self.recordings.items()}
+        given = {
+            argument: [recording.digest for recording in recordings]
+            for argument, recordings in self.recordings.items()
+        }
         program = " ".join(self._program())
         everything = [program, sorted(self.settings), dict(versions), {**parents, **given}]
         return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
@@ -83,7 +92,8 @@ class Job:
         files = []
         for argument, paths in results.items():
             value = ",".join(map(quoted, paths))
-            files.append(f"{argument}=[{value}]" if argument == self.optional else f"{argument}={value}")
+            is_list = len(paths) > 1 or argument == self.optional
+            files.append(f"{argument}=[{value}]" if is_list else f"{argument}={value}")
         return [*self.settings, *files]
 
 
@@ -115,36 +125,53 @@ def plan(suite: Suite) -> list[Job]:
                 {"source": (parent.label,)},
             )
             jobs += [recording, *_fits(suite, dataset, recording, task=parent)]
-    for dataset, path in suite.on(None).recordings.items():
-        jobs += _fits(suite, dataset, Recording.at(path))
+    recordings = {label: Recording.at(path) for label, path in suite.on([]).recordings.items()}
+    jobs += _joint_fits(suite, tuple(recordings.values()))
+    for dataset, recording in recordings.items():
+        jobs += _fits(suite, dataset, recording)
     return jobs
 
 
-def _fits(suite: Suite, dataset: str, recording: Job | Recording, *, task: Job | None = None) -> list[Job]:
-    """The fits of one recording and their analyses."""
-
-    def given(argument: str) -> dict:
-        if isinstance(recording, Recording):
-            return {"recordings": {argument: recording}, "inputs": {}}
-        return {"inputs": {argument: (recording.label,)}}
-
-    fits = [
+def _joint_fits(suite: Suite, recordings: tuple[Recording, ...]) -> list[Job]:
+    """The fits of all recordings together."""
+    return [
         _job(
-            "models",
+            "joint",
             suite.models[model],
             seed,
-            f"{model} seed {seed} of {dataset}",
+            _joint_label(model, seed),
             [f"name={model}"],
-            **given("data"),
+            recordings={"data": recordings},
         )
         for model, seed in _runs(suite.models)
+        if suite.models[model].joint
     ]
-    truth = given("truth")
-    truth["inputs"] = {
-        **truth["inputs"],
-        "inference": tuple(fit.label for fit in fits),
-        **({} if task is None else {"task": (task.label,)}),
-    }
+
+
+def _joint_label(model: str, seed: int) -> str:
+    return f"{model} seed {seed} of all recordings"
+
+
+def _fits(suite: Suite, dataset: str, recording: Job | Recording, *, task: Job | None = None) -> list[Job]:
+    """The fits of one recording, or what joint fits predict of it, and their analyses."""
+
+    def given(argument: str, **inputs: tuple[str, ...]) -> dict[str, Any]:
+        if isinstance(recording, Recording):
+            return {"recordings": {argument: (recording,)}, "inputs": inputs}
+        return {"inputs": {argument: (recording.label,), **inputs}}
+
+    fits = []
+    for model, seed in _runs(suite.models):
+        stage, entry, inputs = "models", suite.models[model], {}
+        if entry.joint:
+            # The settings are those of the fit, which the command reads from its folder.
+            stage, entry = "predictions", replace(entry, overrides=(), expected_s=PREDICTION_S)
+            inputs = {"predict": (_joint_label(model, seed),)}
+        label = f"{model} seed {seed} of {dataset}"
+        fits.append(_job(stage, entry, seed, label, [f"name={model}"], **given("data", **inputs)))
+    inputs = {"inference": tuple(fit.label for fit in fits)}
+    if task is not None:
+        inputs["task"] = (task.label,)
     analyses = [
         _job(
             "analyses",
@@ -152,7 +179,7 @@ def _fits(suite: Suite, dataset: str, recording: Job | Recording, *, task: Job |
             seed,
             f"analysis {_named(suite.analyses, analysis, seed)} of {dataset}",
             optional="inference",
-            **truth,
+            **given("truth", **inputs),
         )
         for analysis, seed in _runs(suite.analyses)
     ]
@@ -187,13 +214,13 @@ def _job(
     label: str,
     settings: list[str] | None = None,
     inputs: Mapping[str, tuple[str, ...]] | None = None,
-    recordings: Mapping[str, Recording] | None = None,
+    recordings: Mapping[str, tuple[Recording, ...]] | None = None,
     optional: str = "",
 ) -> Job:
     return Job(
         label=label,
         stage=stage,
-        package=entry.package or STAGES[stage],
+        package=entry.package or STAGES.get(stage, STAGES["models"]),
         settings=(*entry.overrides, *(settings or []), f"seed={seed}", f"threads={entry.threads}"),
         inputs=inputs or {},
         recordings=recordings or {},

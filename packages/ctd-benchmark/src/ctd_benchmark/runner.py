@@ -110,7 +110,7 @@ class Runner:
     def command(self, label: str) -> list[str]:
         """The command line of a job."""
         job = self.jobs[label]
-        files = {name: [recording.path] for name, recording in job.recordings.items()}
+        files = {name: [item.path for item in recordings] for name, recordings in job.recordings.items()}
         files |= {name: [self.result(parent) for parent in labels] for name, labels in self._inputs(job)}
         out = Path(self.store.folder(self.identity(label)))
         start = command_line(job.package, self.interpreters, job.command)

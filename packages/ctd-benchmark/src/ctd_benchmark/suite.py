@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
@@ -42,6 +42,7 @@ class Entry:
         seeds: One run for each.
         threads: CPU threads of one run.
         expected_s: How long one run takes, in seconds; shown by a dry run until there are measured times.
+        joint: Of a model: one fit of all recordings together, which then predicts each of them.
     """
 
     package: str = ""
@@ -50,6 +51,7 @@ class Entry:
     seeds: tuple[int, ...] = (0,)
     threads: int = 1
     expected_s: float = 60.0
+    joint: bool = False
 
 
 # Which command each stage runs unless its entry says otherwise.
@@ -105,26 +107,23 @@ class Suite:
             },
         )
 
-    def on(self, path: str | None) -> Suite:
-        """The same suite with the path of the recording that it leaves open; None where it leaves none open.
+    def on(self, paths: Sequence[str]) -> Suite:
+        """The same suite with the paths of the recordings that it leaves open, in its order.
 
         Raises:
-            ValueError: A path is missing, or there is no one place for it.
+            ValueError: There are more or fewer paths than it leaves open.
         """
         left_open = [label for label, known in self.recordings.items() if known == OPEN]
-        if path is None:
-            if left_open:
-                raise ValueError(
-                    f"the suite needs the recording {left_open[0]!r}: add data=PATH.h5 (ctd-contract convert "
-                    "makes one of a laboratory's file)"
-                )
-            return self
-        if len(left_open) != 1:
-            has = "several" if left_open else "none"
-            raise ValueError(
-                f"data= is for a suite that leaves the path of one recording open, this has {has}"
-            )
-        return replace(self, recordings={**self.recordings, left_open[0]: path})
+        if len(paths) == len(left_open):
+            return replace(self, recordings={**self.recordings, **dict(zip(left_open, paths, strict=True))})
+        if not left_open:
+            raise ValueError("data= is for a suite that leaves paths of recordings open, this has none")
+        files = ",".join(f"{label}.h5" for label in left_open)
+        raise ValueError(
+            f"the suite needs the recording{'s' * (len(left_open) > 1)} {', '.join(left_open)}, got "
+            f"{len(paths) or 'none'}: add data={files if len(left_open) == 1 else f'[{files}]'} "
+            "(ctd-contract convert makes them of a laboratory's file)"
+        )
 
 
 def suite_names() -> list[str]:
@@ -184,7 +183,23 @@ def make_suite(plain: Any, *, where: str = "suite") -> Suite:
             _check(entry, label, f"{where}: {stage.name}.{label}")
     for label in suite.recordings:
         _check_label(label, f"{where}: recordings.{label}")
+    _check_joint(suite, where)
     return suite
+
+
+def _check_joint(suite: Suite, where: str) -> None:
+    """Refuse joint fits of anything but several recordings."""
+    for stage in STAGES:
+        for label in [label for label, entry in getattr(suite, stage).items() if entry.joint]:
+            place = f"{where}: {stage}.{label}.joint"
+            if stage != "models":
+                raise ValueError(f"{place}: only a model can be fitted to all recordings together")
+            if suite.tasks:
+                raise ValueError(f"{place}: is for a suite of recordings alone, and this one has tasks")
+            if len(suite.recordings) < 2:
+                raise ValueError(
+                    f"{place}: expected several recordings to fit together, got {len(suite.recordings)}"
+                )
 
 
 def _check_label(label: str, where: str) -> None:

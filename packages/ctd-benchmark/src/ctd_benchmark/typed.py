@@ -21,7 +21,7 @@ def typed(kind: type[T], plain: Any, where: str) -> T:
     """Make a dataclass of a dictionary, as deep as its annotations go.
 
     Args:
-        kind: A dataclass whose fields are dataclasses, mappings from strings, tuples, or str, int and float.
+        kind: A dataclass of dataclasses, mappings from strings, tuples, str, int, float and bool.
         plain: What a YAML file holds.
         where: Name of the place, for errors.
 
@@ -56,6 +56,6 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return typed(typing.cast(type, hint), {} if value is None else value, where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, hint) or isinstance(value, bool):
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ValueError(f"{where}: expected {hint.__name__}, got {value!r}")
     return value
