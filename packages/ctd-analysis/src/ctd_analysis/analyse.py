@@ -14,6 +14,7 @@ import numpy as np
 import ctd_contract as cc
 from ctd_analysis.affine_map import AffineMap
 from ctd_analysis.bootstrap import Bootstrap
+from ctd_analysis.differences import Resampled, paired_differences
 from ctd_analysis.examples import example_trials
 from ctd_analysis.fixed_points import FixedPointSearch, MatchSettings, match_fixed_points
 from ctd_analysis.fixed_points.rows import count_rows, match_rows
@@ -62,6 +63,7 @@ class AnalysisConfig:
             `zero`.
         search: Of fixed points.
         matching: Of fixed points.
+        compare_to: Name of the model that is subtracted from the others; None for no differences.
         seed: Of resampling and starts.
     """
 
@@ -73,6 +75,7 @@ class AnalysisConfig:
     constant_input: str = RESTING
     search: FixedPointSearch = field(default_factory=FixedPointSearch)
     matching: MatchSettings = field(default_factory=MatchSettings)
+    compare_to: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -146,7 +149,13 @@ class _Analysis:
         if len(self.scored) == 0:
             raise ValueError(f"{recording.file.path.name} has no trials in its {config.split} split")
         self.shown = self.scored[: config.n_examples]
+        names = dict.fromkeys(model.name for model in self.models)
+        if config.compare_to is not None and config.compare_to not in names:
+            raise ValueError(
+                f"compare_to is {config.compare_to!r}, expected a model of this analysis: {', '.join(names)}"
+            )
         self.rows: list[MetricRow] = []
+        self.resampled: list[Resampled] = []
         self.left_out: list[LeftOut] = []
         self.definitions: dict[str, Definition] = {}
         self.spaces: dict[str, StateSpace] = {}
@@ -161,6 +170,7 @@ class _Analysis:
                 self.recording, inference, model, split=self.config.split, bootstrap=self.config.bootstrap
             )
             self.rows += scores.rows
+            self.resampled += scores.resampled
             self.left_out += scores.left_out
             self.definitions |= {definition.key: definition for definition in scores.definitions}
             self._add_model(model, inference)
@@ -276,6 +286,7 @@ class _Analysis:
             software={package: version(package) for package in PACKAGES},
             files=tuple(self._files()),
             config=asdict(config),
+            differences=paired_differences(self.resampled, config.compare_to, config.bootstrap),
         )
 
     def _files(self):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import ctd_contract as cc
-from ctd_analysis.results import TRUTH, AnalysisResult, FixedPoints, MetricRow, SeedSummary
+from ctd_analysis.results import TRUTH, AnalysisResult, Difference, FixedPoints, MetricRow, SeedSummary
 
 COLUMNS = ("dataset", "model", "seed", "split", "metric", "definition", "value", "low", "high")
 
@@ -28,7 +28,7 @@ def write_analysis(
     run: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Writes `/metrics` and `/fixed_points`.
+    """Writes `/metrics`, `/differences` where models were compared, and `/fixed_points`.
 
     Args:
         result: The analysis.
@@ -54,12 +54,15 @@ def write_analysis(
         writer.metrics(
             {column: [_for_file(getattr(row, column)) for row in result.metrics] for column in COLUMNS}
         )
+        for column in fields(Difference) if result.differences else ():
+            values = [_for_file(getattr(row, column.name)) for row in result.differences]
+            writer.column("differences", column.name, values)
         for label, space in result.spaces.items():
             if space.points is not None:
                 writer.fixed_points(_group_name(label, ids), _arrays(space.points), source=ids[label])
 
 
-def write_table(rows: Iterable[MetricRow | SeedSummary], path: str | os.PathLike[str]) -> None:
+def write_table(rows: Iterable[MetricRow | SeedSummary | Difference], path: str | os.PathLike[str]) -> None:
     """Writes rows as CSV, a column per field; metrics have those of `/metrics`. What isn't there is empty.
 
     Args:

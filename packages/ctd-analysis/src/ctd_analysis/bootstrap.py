@@ -9,7 +9,7 @@ Source: B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, chap
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,19 @@ from ctd_analysis.results import Floats
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its percentile interval; None at the ends where too few trials allow none."""
+    """A number with its percentile interval; None at the ends where too few trials allow none.
+
+    Attributes:
+        value: The number.
+        low: Lower end of the interval.
+        high: Upper end.
+        resamples: The number of each resample, NaN where it isn't defined, (resample,); None without any.
+    """
 
     value: float
     low: float | None = None
     high: float | None = None
+    resamples: Floats | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,10 @@ class Bootstrap:
         if self.n_resamples == 0 or n_trials < 2:
             return Estimate(value)
         values = statistic(self.weights(n_trials))
-        values = values[np.isfinite(values)]
+        return Estimate(value, *self.interval(values), values)
+
+    def interval(self, values: Floats) -> tuple[float, float]:
+        """Ends of the percentile interval of resampled values, (resample,); NaNs are left out."""
         tail = 50.0 * (1.0 - self.coverage)
-        low, high = np.percentile(values, [tail, 100.0 - tail])
-        return Estimate(value, float(low), float(high))
+        low, high = np.percentile(values[np.isfinite(values)], [tail, 100.0 - tail])
+        return float(low), float(high)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shlex
 import sys
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -30,6 +32,8 @@ class AnalysisCommandConfig(CommandConfig):
         constant_input: Input under which fixed points are searched: resting or zero.
         search: Of fixed points.
         matching: Of fixed points.
+        compare_to: Name of the model that is subtracted from the others, with intervals over the trials that
+            both share; null for no differences.
     """
 
     truth: str = "???"
@@ -43,6 +47,7 @@ class AnalysisCommandConfig(CommandConfig):
     constant_input: str = "resting"
     search: FixedPointSearch = field(default_factory=FixedPointSearch)
     matching: MatchSettings = field(default_factory=MatchSettings)
+    compare_to: str | None = None
 
 
 def run(config: AnalysisCommandConfig, run: Run) -> None:
@@ -74,6 +79,8 @@ def run(config: AnalysisCommandConfig, run: Run) -> None:
             parents.append(file.parent(role))
     write_table(result.metrics, run.folder / "metrics.csv")
     write_table(result.seeds, run.folder / "seeds.csv")
+    if result.differences:
+        write_table(result.differences, run.folder / "differences.csv")
     write_report(result, run.folder)
     write_analysis(
         result,
@@ -103,6 +110,7 @@ def _command(config: AnalysisCommandConfig) -> str:
         "n_examples",
         "condition_bins",
         "constant_input",
+        "compare_to",
         "seed",
     )
     changed = [(name, getattr(config, name), getattr(default, name)) for name in plain]
@@ -117,7 +125,10 @@ def _command(config: AnalysisCommandConfig) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value as it is typed."""
+    """A value as it is typed: quoted for Hydra, then for the shell, where it is more than a word."""
+    if isinstance(value, str) and not re.fullmatch(r"[\w./-]+", value):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return shlex.quote(f'"{escaped}"')
     if isinstance(value, list):
         return f"[{','.join(map(str, value))}]"
     return "null" if value is None else str(value)

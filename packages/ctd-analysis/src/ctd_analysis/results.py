@@ -99,6 +99,32 @@ class SeedSummary:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """One number of a model less the same number of another, a row of `differences.csv` and `/differences`.
+
+    Attributes:
+        seed: The model's seed; -1 where it has none, and for the mean of several.
+        reference: The model that is subtracted, the mean of its seeds.
+        difference: The model's number less the reference's.
+        low: Lower end of the interval over trials, which both models share; None where there is none.
+        high: Upper end of it.
+        n_seeds: Seeds of the model that went in.
+    """
+
+    dataset: str
+    model: str
+    seed: int
+    reference: str
+    split: str
+    metric: str
+    definition: str
+    difference: float
+    low: float | None
+    high: float | None
+    n_seeds: int = 1
+
+
+@dataclass(frozen=True)
 class ModelResult:
     """One inference file that was analysed.
 
@@ -335,6 +361,7 @@ class AnalysisResult:
         files: The files that went into it.
         command: The command line that repeats it; empty when it was called as a library.
         config: The analysis' own configuration.
+        differences: Of each model from the one that the analysis compares with; empty without.
     """
 
     dataset: str
@@ -355,6 +382,7 @@ class AnalysisResult:
     files: tuple[SourceFile, ...] = ()
     command: str = ""
     config: Mapping[str, object] = field(default_factory=dict)
+    differences: tuple[Difference, ...] = ()
 
     def row(self, label: str, metric: str, definition: str | None = None) -> MetricRow | None:
         """The row of one model and metric in the scored split or `all`; the first definition unless named."""

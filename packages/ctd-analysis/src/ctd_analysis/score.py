@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctd_analysis.bootstrap import Bootstrap, Undefined
+from ctd_analysis.differences import Resampled
 from ctd_analysis.metrics import METRICS, Metric
 from ctd_analysis.results import Definition, Integers, LeftOut, MetricRow, ModelResult
 from ctd_analysis.sources import Inference, Recording, blocks
@@ -33,11 +34,13 @@ class Scores:
         rows: The numbers.
         left_out: The metrics without one.
         definitions: Of the rows.
+        resampled: The rows that can be compared between models, with their resamples.
     """
 
     rows: tuple[MetricRow, ...]
     left_out: tuple[LeftOut, ...]
     definitions: tuple[Definition, ...]
+    resampled: tuple[Resampled, ...] = ()
 
 
 def score_model(
@@ -70,8 +73,8 @@ def score_model(
             left_out.append(LeftOut(model.name, model.seed, metric.name, reason))
     _run(recording, signals, metrics, train, scored, inference.file.path.name)
 
-    rows, definitions = [], []
-    for definition, estimate in (pair for metric in metrics for pair in metric.estimates(bootstrap)):
+    rows, definitions, resampled = [], [], []
+    for metric, (definition, estimate) in ((m, pair) for m in metrics for pair in m.estimates(bootstrap)):
         if isinstance(estimate, Undefined):
             left_out.append(LeftOut(model.name, model.seed, definition.metric, estimate.reason))
             continue
@@ -79,7 +82,9 @@ def score_model(
         number = (estimate.value, estimate.low, estimate.high)
         key = (recording.file.name, model.name, model.seed, split, definition.metric, definition.name)
         rows.append(MetricRow(*key, *number))
-    return Scores(tuple(rows), tuple(left_out), tuple(definitions))
+        if metric.comparable:
+            resampled.append(Resampled(rows[-1], estimate.resamples))
+    return Scores(tuple(rows), tuple(left_out), tuple(definitions), tuple(resampled))
 
 
 def scored_trials(recording: Recording, inference: Inference, split: str) -> Integers:

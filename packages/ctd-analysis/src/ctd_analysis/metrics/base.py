@@ -92,12 +92,14 @@ class Metric(ABC):
         requires: The signals it needs.
         definitions: The forms it gives, ours before the published ones.
         fits: True when `fit` has to see the training split before `score` sees the scored one.
+        comparable: False when the number is in a unit of the model's own.
     """
 
     name: ClassVar[str]
     requires: ClassVar[tuple[str, ...]]
     definitions: ClassVar[tuple[Definition, ...]]
     fits: ClassVar[bool] = False
+    comparable: ClassVar[bool] = True
 
     def missing(self, session: Session) -> str | None:
         """Why this recording can't have the number though its signals are there; None when it can."""

@@ -98,6 +98,7 @@ class MessageNorm(Metric):
     name = "message_norm"
     requires = ("communication",)
     definitions = (_NORM,)
+    comparable = False
 
     def __init__(self) -> None:
         self._powers = _Powers("communication")

@@ -10,6 +10,7 @@ from plotly.offline import get_plotlyjs
 
 from ctd_analysis.figures.palette import DARK, LIGHT, TRUTH_DARK, TRUTH_LIGHT
 from ctd_analysis.report.definitions import definition_section
+from ctd_analysis.report.differences import difference_table
 from ctd_analysis.report.fixed_points import pair_table, point_table
 from ctd_analysis.report.html import Markup, join, tag
 from ctd_analysis.report.numbers import count
@@ -126,7 +127,13 @@ def _held_out(result: AnalysisResult) -> str:
 
 def _sections(result: AnalysisResult, images: Images) -> list[Markup]:
     contents = {
-        "scores": [score_table(result), score_plot(images), left_out(result), all_numbers(result)],
+        "scores": [
+            score_table(result),
+            score_plot(images),
+            difference_table(result),
+            left_out(result),
+            all_numbers(result),
+        ],
         "rates": rate_section(result, images),
         "trajectories": trajectory_section(result, images),
         "eigenvalues": eigenvalue_section(result, images),
