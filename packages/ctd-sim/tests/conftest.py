@@ -30,7 +30,7 @@ def make_task(path, *, n_trials=24, n_time=30, n_states=4, seed=0, padded=True, 
         "states": states * valid[..., None],
         "inputs": inputs * valid[..., None],
         "inputs_clean": clean * valid[..., None],
-        "targets": clean * valid[..., None],
+        "targets": np.clip(clean.cumsum(axis=1), 0, 1) * valid[..., None],
         "outputs": clean * valid[..., None],
         "initial_state": initial,
     }
@@ -54,6 +54,7 @@ def make_task(path, *, n_trials=24, n_time=30, n_states=4, seed=0, padded=True, 
         writer.column("trials", "go_cue", np.linspace(0, 1, n_trials), unit="s")
         writer.column("conditions", "name", ["left", "right"])
         writer.names("input", ["bit 0", "bit 1"])
+        writer.names("target", ["memory 0", "memory 1"])
         writer.phase("go", go)
         for name, array in arrays.items():
             writer.signal(name, array)

@@ -208,13 +208,14 @@ def test_everything_of_the_trials_is_carried_over(task, tmp_path):
         assert np.array_equal(file.axis("trial"), source.axis("trial"))
         for name in ("inputs", "inputs_clean"):
             assert np.array_equal(file.signals[name][:], source.signals[name][:])
-        for name in ("states", "inputs", "initial_state"):
+        for name in ("states", "inputs", "initial_state", "targets"):
             assert np.array_equal(file.truth[name][:], source.signals[name][:])
         for column in ("split", "length", "condition", "go_cue"):
             assert np.array_equal(file.tables["trials"][column], source.tables["trials"][column])
         assert file.tables["trials"].unit("go_cue") == "s"
         assert file.tables["conditions"]["name"].tolist() == ["left", "right"]
         assert file.names("input") == ["bit 0", "bit 1"]
+        assert file.names("target") == ["memory 0", "memory 1"]
         assert np.array_equal(file.phases["go"], source.phases["go"])
         x, u = np.ones((3, 4)), np.ones((3, 2))
         assert np.array_equal(file.truth_dynamics().step(x, u), source.dynamics().step(x, u))

@@ -185,6 +185,7 @@ DESTINATIONS = {
     "inputs": ("inputs", "truth/inputs"),
     "inputs_clean": ("inputs_clean",),
     "perturbations": ("perturbations",),
+    "targets": ("truth/targets",),
     "behavior": ("behavior",),
 }
 

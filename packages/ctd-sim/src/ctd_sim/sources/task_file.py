@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 import ctd_contract as cc
 from ctd_sim.sources.base import Source
 
-CARRIED = ("states", "initial_state", "inputs", "inputs_clean", "perturbations", "behavior")
-# A recording has no outputs and targets, so their axes stay behind.
-CARRIED_AXES = ("state", "input", "behavior", "condition", "region")
-CARRIED_TABLES = ("trials", "times", "states", "inputs", "behaviors", "conditions", "regions")
+CARRIED = ("states", "initial_state", "inputs", "inputs_clean", "perturbations", "targets", "behavior")
+# A recording has no outputs, so their axis stays behind.
+CARRIED_AXES = ("state", "input", "target", "behavior", "condition", "region")
+CARRIED_TABLES = ("trials", "times", "states", "inputs", "targets", "behaviors", "conditions", "regions")
 
 
 def task_source(file: cc.ContractFile) -> Source:
