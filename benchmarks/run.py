@@ -16,8 +16,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results.json"
-# Modules that are no benchmark, and one that takes minutes and is only run by name.
-HELPERS = ("run", "timing", "lfads_step")
+# Modules that time nothing, and one that takes minutes and is only run by name.
+HELPERS = ("run", "timing", "lfads_step", "stability")
 BY_NAME = ("time_to_score",)
 REQUIRED = ("name", "ratio", "fast_s", "slow_s")
 # glibc keeps what is freed: otherwise it is luck, process by process, whether each large buffer of the plain
