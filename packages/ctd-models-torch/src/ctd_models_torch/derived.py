@@ -11,7 +11,6 @@ import ctd_contract as cc
 from ctd_models_torch import inference
 from ctd_models_torch.base import LatentModel
 from ctd_models_torch.config import RecordingConfig
-from ctd_models_torch.fitting import device_of
 from ctd_models_torch.prediction import session_of
 from ctd_models_torch.recording import Recording
 from ctd_models_torch.saved import load_model
@@ -71,6 +70,6 @@ class Source:
                 config=saved.config | dict(settings),
                 seed=saved.seed,
                 run=self.run,
-                device=device_of(self.accelerator),
+                device=inference.device_of(self.accelerator),
                 overwrite=self.overwrite,
             )

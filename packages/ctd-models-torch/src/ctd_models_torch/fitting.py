@@ -139,7 +139,7 @@ def fit(
             data,
             name=name,
             run=run,
-            device=device_of(training.accelerator),
+            device=inference.device_of(training.accelerator),
             # An interrupted fit may have written some of the files.
             overwrite=overwrite or (resume and len(data) > 1),
         )
@@ -253,8 +253,3 @@ def describe(
         "recording": asdict(reading),
         "training": asdict(training),
     }
-
-
-def device_of(accelerator: str) -> torch.device:
-    """Where inference runs, given where training did."""
-    return torch.device("cuda" if accelerator in ("auto", "gpu") and torch.cuda.is_available() else "cpu")

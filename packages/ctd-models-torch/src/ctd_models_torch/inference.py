@@ -138,3 +138,8 @@ def write(
             **provenance,
             **cast(dict[str, Any], found),
         )
+
+
+def device_of(accelerator: str) -> torch.device:
+    """Where inference runs, given where training did."""
+    return torch.device("cuda" if accelerator in ("auto", "gpu") and torch.cuda.is_available() else "cpu")

@@ -9,7 +9,6 @@ import ctd_contract as cc
 from ctd_models_torch import inference
 from ctd_models_torch.config import RecordingConfig
 from ctd_models_torch.errors import InputError, shortened
-from ctd_models_torch.fitting import device_of
 from ctd_models_torch.recording import Recording
 from ctd_models_torch.saved import load_model
 from ctd_models_torch.sessions.recordings import session_names
@@ -59,7 +58,7 @@ def predict(
             config=saved.config,
             seed=saved.seed,
             run=run,
-            device=device_of(accelerator),
+            device=inference.device_of(accelerator),
             overwrite=overwrite,
         )
 

@@ -178,8 +178,8 @@ _NEURAL_LATENTS = {
         "training.learning_rate=5e-3",
     ),
 }
-# Kudryashova et al. (2025), bins of 10 ms: a causal controller, the initial condition of the first 250 ms. The
-# published weight, .1 of squared errors in cm/s, is about 20 where behaviour is scaled to variance 1.
+# Kudryashova et al. (2025), bins of 10 ms: a causal controller, the initial condition of the first 250 ms.
+# The published weight, .1 of squared errors in cm/s, is about 20 where behaviour is scaled to variance 1.
 _BAND = (
     *_neural_latents((64, 64), 64, (64, 200, 100), 0.1, 256, *_PLATEAU),
     "model=band",

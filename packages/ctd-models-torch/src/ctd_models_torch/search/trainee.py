@@ -16,7 +16,8 @@ from torch.utils._pytree import tree_map
 from ctd_contract.torch.training import NonFiniteLossError
 from ctd_models_torch.config import RecordingConfig
 from ctd_models_torch.errors import InputError
-from ctd_models_torch.fitting import batches_of, device_of, prepare_all
+from ctd_models_torch.fitting import batches_of, prepare_all
+from ctd_models_torch.inference import device_of
 from ctd_models_torch.recording import Recording
 from ctd_models_torch.search.member import Check, Member
 from ctd_models_torch.search.space import Settings
