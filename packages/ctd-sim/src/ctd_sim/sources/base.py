@@ -31,8 +31,8 @@ class Source:
         signals: The names that `read` knows: `states`, and whichever there are of `initial_state`, `inputs`,
             `inputs_clean`, `perturbations`, `targets` and `behavior`.
         units: Unit of each signal that has one of its own.
-        axes: Ids of the axes `state`, `input`, `target`, `behavior`, `condition` and `region`, as far as there
-            are any.
+        axes: Ids of the axes `state`, `input`, `target`, `behavior`, `condition` and `region`, as far as
+            there are any.
         columns: Columns of the tables, by table and name; `trials/split` and `trials/length` apart.
         column_units: Unit of each column that has one, by `table/name`.
         phases: (trial, 2) first bin and the bin after the last, -1 where a trial has none.
