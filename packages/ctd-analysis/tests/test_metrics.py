@@ -163,8 +163,8 @@ def test_collinear_states_have_a_map(rng):
 def test_input_r2_in_both_directions(rng):
     train, test = rng.normal(size=(20, 9, 2)), rng.normal(size=(5, 9, 2))
     got = values(input_r2(test, test[..., :1] * 3.0, train, train[..., :1] * 3.0, bootstrap=POINT))
-    assert got["input_r2_true_to_inferred/affine-train-1"] == pytest.approx(1.0, abs=1e-12)
-    assert 0.3 < got["input_r2_inferred_to_true/affine-train-1"] < 0.7
+    assert got["input_r2_true_to_inferred/clean-affine-train-1"] == pytest.approx(1.0, abs=1e-12)
+    assert 0.3 < got["input_r2_inferred_to_true/clean-affine-train-1"] < 0.7
 
 
 def brute_bits(spikes, expected):

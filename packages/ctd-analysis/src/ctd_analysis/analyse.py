@@ -31,7 +31,7 @@ from ctd_analysis.results import (
     SourceFile,
     StateSpace,
 )
-from ctd_analysis.score import score_model
+from ctd_analysis.score import Scores, score_ceilings, score_model
 from ctd_analysis.seeds import summarise_seeds
 from ctd_analysis.sources import Inference, Recording
 from ctd_analysis.state_space import (
@@ -163,19 +163,23 @@ class _Analysis:
         self.truth: Visited | None = None
 
     def run(self, advance: Callable[[str], None]) -> AnalysisResult:
+        split, bootstrap = self.config.split, self.config.bootstrap
         self._add_truth()
         advance(TRUTH)
         for model, inference in self.models.items():
-            scores = score_model(
-                self.recording, inference, model, split=self.config.split, bootstrap=self.config.bootstrap
-            )
-            self.rows += scores.rows
-            self.resampled += scores.resampled
-            self.left_out += scores.left_out
-            self.definitions |= {definition.key: definition for definition in scores.definitions}
+            self._add_scores(score_model(self.recording, inference, model, split=split, bootstrap=bootstrap))
             self._add_model(model, inference)
             advance(model.label)
+        if any("inferred_inputs" in inference.signals for inference in self.models.values()):
+            for scores in score_ceilings(self.recording, split=split, bootstrap=bootstrap):
+                self._add_scores(scores)
         return self._result()
+
+    def _add_scores(self, scores: Scores) -> None:
+        self.rows += scores.rows
+        self.resampled += scores.resampled
+        self.left_out += scores.left_out
+        self.definitions |= {definition.key: definition for definition in scores.definitions}
 
     def _add_truth(self) -> None:
         recording = self.recording

@@ -19,6 +19,9 @@ Flags = NDArray[np.bool_]
 TRUTH = "truth"
 """The label under which the truth's state space, rates and points are kept."""
 
+CEILINGS = ("ceiling: clean inputs", "ceiling: state-changing inputs")
+"""Rows under these names are no model's: they score the true inputs as if a model had inferred them."""
+
 
 @dataclass(frozen=True)
 class Definition:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ctd_analysis.bootstrap import Bootstrap, Undefined
 from ctd_analysis.differences import Resampled
-from ctd_analysis.metrics import METRICS, Metric
-from ctd_analysis.results import Definition, Integers, LeftOut, MetricRow, ModelResult
-from ctd_analysis.sources import Inference, Recording, blocks
+from ctd_analysis.metrics import INPUT_METRICS, METRICS, Metric
+from ctd_analysis.results import CEILINGS, Definition, Integers, LeftOut, MetricRow, ModelResult
+from ctd_analysis.sources import Inference, Recording, Signal, blocks
 
 _REASONS = {
     "spikes": "the recording has no spikes",
     "behavior": "the recording has no behaviour",
     "true_rates": "the recording has no true rates",
     "true_states": "the recording has no true states",
-    "true_inputs": "the recording has no true inputs",
+    "clean_inputs": "the recording has no inputs before noise",
+    "driving_inputs": "the recording has no true inputs",
+    "changing_inputs": "the recording has no inputs before noise with a target for each channel",
     "true_communication": "the recording has no true messages between regions",
     "communication": "the model has no messages between regions",
     "rates": "the model gives no rates",
@@ -60,7 +63,7 @@ def score_model(
     """
     scored = scored_trials(recording, inference, split)
     train = np.flatnonzero(recording.file.split("train") & inference.has)
-    signals = recording.signals | {k: v for k, v in inference.signals.items() if k != "inputs"}
+    signals = _true_signals(recording) | {k: v for k, v in inference.signals.items() if k != "inputs"}
     left_out: list[LeftOut] = []
     metrics: list[Metric] = []
     for kind in METRICS:
@@ -69,18 +72,53 @@ def score_model(
         reason = reasons[0] if reasons else metric.missing(recording.session)
         if reason is None:
             metrics.append(metric)
-        else:
-            left_out.append(LeftOut(model.name, model.seed, metric.name, reason))
+        elif (missing := LeftOut(model.name, model.seed, metric.name, reason)) not in left_out:
+            left_out.append(missing)
     _run(recording, signals, metrics, train, scored, inference.file.path.name)
+    found = _scores(recording.file.name, (model.name, model.seed, split), metrics, bootstrap)
+    return replace(found, left_out=(*left_out, *found.left_out))
 
-    rows, definitions, resampled = [], [], []
+
+def score_ceilings(recording: Recording, *, split: str, bootstrap: Bootstrap) -> Iterator[Scores]:
+    """Scores the true inputs as if a model had inferred them: what exact inference gets on these trials.
+
+    Args:
+        recording: The recording.
+        split: The split that is scored.
+        bootstrap: Settings of the intervals.
+
+    Yields:
+        Of each of `CEILINGS` that is known.
+    """
+    known = _true_signals(recording)
+    train, scored = recording.split("train"), recording.split(split)
+    for name, source in zip(CEILINGS, ("clean_inputs", "changing_inputs"), strict=True):
+        if source in known:
+            signals = known | {"inferred_inputs": known[source]}
+            metrics = [kind() for kind in INPUT_METRICS if set(kind.requires) <= signals.keys()]
+            _run(recording, signals, metrics, train, scored, recording.file.path.name)
+            found = _scores(recording.file.name, (name, -1, split), metrics, bootstrap)
+            yield replace(found, left_out=(), resampled=())
+
+
+def _true_signals(recording: Recording) -> dict[str, Signal]:
+    changing = recording.changing_inputs
+    return {**recording.signals, **({} if changing is None else {"changing_inputs": changing})}
+
+
+def _scores(
+    dataset: str, name: tuple[str, int, str], metrics: Sequence[Metric], bootstrap: Bootstrap
+) -> Scores:
+    """What metrics that have seen all trials say of the model, seed and split of that name."""
+    model, seed, split = name
+    rows, left_out, definitions, resampled = [], [], [], []
     for metric, (definition, estimate) in ((m, pair) for m in metrics for pair in m.estimates(bootstrap)):
         if isinstance(estimate, Undefined):
-            left_out.append(LeftOut(model.name, model.seed, definition.metric, estimate.reason))
+            left_out.append(LeftOut(model, seed, definition.metric, estimate.reason))
             continue
         definitions.append(definition)
         number = (estimate.value, estimate.low, estimate.high)
-        key = (recording.file.name, model.name, model.seed, split, definition.metric, definition.name)
+        key = (dataset, model, seed, split, definition.metric, definition.name)
         rows.append(MetricRow(*key, *number))
         if metric.comparable:
             resampled.append(Resampled(rows[-1], estimate.resamples))
@@ -101,11 +139,18 @@ def scored_trials(recording: Recording, inference: Inference, split: str) -> Int
     return scored
 
 
-def _run(recording: Recording, signals, metrics: list[Metric], train: Integers, scored: Integers, name: str):
+def _run(
+    recording: Recording,
+    signals: Mapping[str, Signal],
+    metrics: Sequence[Metric],
+    train: Integers,
+    scored: Integers,
+    name: str,
+) -> None:
     fitted = [metric for metric in metrics if metric.fits]
     optional = {"observed"} & signals.keys()
 
-    def needed(chosen: list[Metric], extra: set[str]) -> dict:
+    def needed(chosen: Sequence[Metric], extra: set[str]) -> dict[str, Signal]:
         names = {name for metric in chosen for name in metric.requires} | extra
         return {name: signals[name] for name in signals if name in names}
 

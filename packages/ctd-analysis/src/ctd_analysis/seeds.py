@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ctd_analysis.results import TRUTH, MetricRow, SeedSummary
+from ctd_analysis.results import CEILINGS, TRUTH, MetricRow, SeedSummary
 
 
 def summarise_seeds(rows: Iterable[MetricRow]) -> tuple[SeedSummary, ...]:
     """One row per dataset, model, split, metric and definition, in the order of their first appearance."""
     values: dict[tuple[str, str, str, str, str], list[float]] = {}
     for row in rows:
-        if row.model != TRUTH:
+        if row.model not in (TRUTH, *CEILINGS):
             key = (row.dataset, row.model, row.split, row.metric, row.definition)
             values.setdefault(key, []).append(row.value)
     return tuple(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 import ctd_contract as cc
+from ctd_analysis.changing_inputs import changing_inputs, target_changes
 from ctd_analysis.metrics import Block, Ends, Session
 from ctd_analysis.results import Flags, Floats, Integers
 from ctd_contract.reader import Array, ContractFile
@@ -25,19 +26,45 @@ class TrialArray:
         rows: Its row for every trial of the recording, -1 where it has none, (trial,).
         columns: Order of its last axis; None for its own. The axes behind time count as one.
         ends: Of channels of communication, which regions they connect.
+        bins: Its bins that are the recording's; None for all.
     """
 
     array: Array
     rows: Integers
     columns: Integers | None = None
     ends: Ends | None = None
+    bins: slice | None = None
 
     def read(self, trials: Integers) -> Floats:
         """The signal of some of the recording's trials, (trial, time, ...)."""
         rows = self.rows[trials]
         values = _read_rows(self.array, rows).astype(np.float64)
         values = values.reshape(*values.shape[:2], -1)
+        values = values if self.bins is None else values[:, self.bins]
         return values if self.columns is None else values[..., self.columns]
+
+
+@dataclass(frozen=True)
+class ChangingInputs:
+    """The inputs that change their channel's target, addressed like a signal.
+
+    Attributes:
+        inputs: Before noise.
+        targets: What the task asks for, a channel for each input.
+    """
+
+    inputs: TrialArray
+    targets: TrialArray
+    ends: None = None
+
+    def read(self, trials: Integers) -> Floats:
+        """These inputs of some of the recording's trials, (trial, time, input)."""
+        # The target before the recording's first bin is known where the task's file has more bins.
+        changes = target_changes(replace(self.targets, bins=None).read(trials))
+        return changing_inputs(self.inputs.read(trials), changes[:, self.targets.bins or slice(None)])
+
+
+Signal = TrialArray | ChangingInputs
 
 
 def _read_rows(array: Array, rows: Integers) -> np.ndarray:
@@ -59,8 +86,9 @@ class Recording:
         condition_bins: Bins from which conditions are decoded, counted from 1.
 
     Attributes:
-        signals: `spikes`, `observed`, `behavior`, `true_rates`, `true_states`, `true_inputs`,
-            `true_communication`, `inputs`, as far as known.
+        signals: `spikes`, `observed`, `behavior`, `true_rates`, `true_states`, `true_communication`,
+            `inputs`, `clean_inputs`, `driving_inputs`, `targets`, as far as known.
+        changing_inputs: The clean inputs that change their targets; None where not each has a target.
         session: What all trials share.
         lengths: Bins that are not padding, (trial,).
         conditions: Of the trials, -1 without, (trial,).
@@ -82,7 +110,8 @@ class Recording:
             _expect_kind(task, "task", "task")
             _check_parent(file, task)
             _, rows = cc.align(file, task)
-            self.signals = _known_of_task(task, rows) | self.signals
+            self.signals = _known_of_task(task, rows, _bins(task, file)) | self.signals
+        self.changing_inputs = _changing(self.signals)
         inputs = file.signals.get("inputs")
         conditions = file.tables["trials"].get("condition", np.full(file.sizes["trial"], -1))
         self.conditions = np.asarray(conditions).astype(np.int64)
@@ -134,7 +163,7 @@ class Inference:
         rows = np.full(recording.file.sizes["trial"], -1)
         rows[mine] = theirs
         self.has = rows >= 0
-        if not np.allclose(file.time, recording.file.time, rtol=0.0, atol=0.01 * file.bin_width_s):
+        if len(file.time) != len(recording.file.time) or not _same_times(file.time, recording.file):
             raise ValueError(f"{file.path.name} has other time bins than {recording.file.path.name}")
         columns = _neuron_columns(file, recording.file)
         self.signals = {
@@ -144,7 +173,7 @@ class Inference:
         } | _communication("communication", file, file.signals, rows)
 
 
-def blocks(recording: Recording, signals: Mapping[str, TrialArray], trials: Integers) -> Iterator[Block]:
+def blocks(recording: Recording, signals: Mapping[str, Signal], trials: Integers) -> Iterator[Block]:
     """Blocks of some trials; memory is one block."""
     size = max(1, _BLOCK_BINS // recording.file.sizes["time"])
     for start in range(0, len(trials), size):
@@ -162,7 +191,9 @@ def _known(file: ContractFile, rows: Integers) -> dict[str, TrialArray]:
         "inputs": file.signals.get("inputs"),
         "true_rates": file.truth.get("rates"),
         "true_states": file.truth.get("states"),
-        "true_inputs": file.signals.get("inputs_clean") or file.truth.get("inputs"),
+        "clean_inputs": file.signals.get("inputs_clean") or file.truth.get("inputs_clean"),
+        "driving_inputs": file.truth.get("inputs"),
+        "targets": file.truth.get("targets"),
     }
     known = {name: TrialArray(array, rows) for name, array in found.items() if array is not None}
     return known | _communication("true_communication", file, file.truth, rows)
@@ -185,12 +216,38 @@ def _communication(
     return {}
 
 
-def _known_of_task(task: ContractFile, rows: Integers) -> dict[str, TrialArray]:
+def _known_of_task(task: ContractFile, rows: Integers, bins: slice) -> dict[str, TrialArray]:
     found = {
         "true_states": task.signals.get("states"),
-        "true_inputs": task.signals.get("inputs_clean") or task.signals.get("inputs"),
+        "clean_inputs": task.signals.get("inputs_clean"),
+        "driving_inputs": task.signals.get("inputs"),
+        "targets": task.signals.get("targets"),
     }
-    return {name: TrialArray(array, rows) for name, array in found.items() if array is not None}
+    return {name: TrialArray(array, rows, bins=bins) for name, array in found.items() if array is not None}
+
+
+def _bins(task: ContractFile, recording: ContractFile) -> slice:
+    """The task's bins that a recording, perhaps trimmed, has."""
+    first = int(np.argmin(np.abs(task.time - recording.time[0])))
+    bins = slice(first, first + len(recording.time))
+    times = task.time[bins]
+    if len(times) != len(recording.time) or not _same_times(times, recording):
+        raise ValueError(
+            f"{task.path.name} has other time bins than {recording.path.name}: pass the task that it was "
+            "made from"
+        )
+    return bins
+
+
+def _same_times(times: Floats, recording: ContractFile) -> bool:
+    return np.allclose(times, recording.time, rtol=0.0, atol=0.01 * recording.bin_width_s)
+
+
+def _changing(signals: Mapping[str, TrialArray]) -> ChangingInputs | None:
+    if not {"clean_inputs", "targets"} <= signals.keys():
+        return None
+    inputs, targets = signals["clean_inputs"], signals["targets"]
+    return ChangingInputs(inputs, targets) if inputs.array.shape[2] == targets.array.shape[2] else None
 
 
 def _expect_kind(file: ContractFile, kind: str, argument: str) -> None:

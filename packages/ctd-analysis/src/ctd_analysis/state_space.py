@@ -95,7 +95,8 @@ def _resting(name: str, recording: Recording, signals: Mapping[str, TrialArray],
     candidates = {name: signals[name]} if name in signals else {}
     if name == "inputs":
         # What the network would receive without noise; a file's own copy of the inputs holds the noise.
-        known = {key: recording.signals[key] for key in ("true_inputs", "inputs") if key in recording.signals}
+        names = ("clean_inputs", "driving_inputs", "inputs")
+        known = {key: recording.signals[key] for key in names if key in recording.signals}
         own = candidates.get(name)
         candidates = {
             key: array

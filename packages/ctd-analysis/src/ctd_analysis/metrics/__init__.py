@@ -8,7 +8,7 @@ from ctd_analysis.metrics.condition_accuracy import ConditionAccuracy, condition
 from ctd_analysis.metrics.cycle_consistency import CycleConsistency, cycle_consistency
 from ctd_analysis.metrics.effectome import EffectomeCosine, MessageNorm, effectome
 from ctd_analysis.metrics.fp_bps import FpBps, fp_bps
-from ctd_analysis.metrics.input_r2 import InputR2InferredToTrue, InputR2TrueToInferred, input_r2
+from ctd_analysis.metrics.input_r2 import INPUT_METRICS, input_r2
 from ctd_analysis.metrics.message_r2 import MessageR2, message_r2
 from ctd_analysis.metrics.psth_r2 import PsthR2, psth_r2
 from ctd_analysis.metrics.rate_r2 import RateR2, rate_r2
@@ -18,8 +18,7 @@ METRICS: tuple[type[Metric], ...] = (
     RateR2,
     StateR2TrueToInferred,
     StateR2InferredToTrue,
-    InputR2TrueToInferred,
-    InputR2InferredToTrue,
+    *INPUT_METRICS,
     MessageR2,
     EffectomeCosine,
     MessageNorm,
@@ -33,6 +32,7 @@ METRICS: tuple[type[Metric], ...] = (
 )
 
 __all__ = [
+    "INPUT_METRICS",
     "METRICS",
     "Block",
     "Ends",

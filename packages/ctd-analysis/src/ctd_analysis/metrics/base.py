@@ -68,7 +68,8 @@ class Block:
         valid: Bins that are not padding, (trial, time).
         signals: Name -> float array (trial, time, dimension). The names are the metrics' own: `spikes`,
             `observed`, `behavior`, `rates`, `states`, `inferred_inputs`, and `true_rates`, `true_states`,
-            `true_inputs`, and `communication`, `true_communication`: what regions send each other.
+            `clean_inputs`, `driving_inputs`, `changing_inputs`, and `communication`, `true_communication`:
+            what regions send each other.
         conditions: Of the trials, -1 without, (trial,); None where nothing is known of them.
         ends: Of the channels of these two, by their name.
     """

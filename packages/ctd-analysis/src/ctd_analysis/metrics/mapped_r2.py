@@ -50,7 +50,9 @@ class MappedR2(Metric):
         return [(definition, bootstrap.estimate(sums.variance_weighted, len(sums.bins)))]
 
 
-def affine_definition(metric: str, source: str, target: str, text: str) -> Definition:
+def affine_definition(
+    metric: str, source: str, target: str, text: str, *, name: str = "affine-train-1"
+) -> Definition:
     """The definition of a metric of this family.
 
     Args:
@@ -58,9 +60,10 @@ def affine_definition(metric: str, source: str, target: str, text: str) -> Defin
         source: What is mapped, in words.
         target: What is explained, in words.
         text: What the number means.
+        name: The definition's name.
     """
     return Definition(
-        name="affine-train-1",
+        name=name,
         metric=metric,
         formula="1 - sum_d sum_b (y_bd - (A x_b + c)_d)^2 / sum_d sum_b (y_bd - mean_b y_bd)^2, with "
         f"(A, c) = argmin over the training trials of sum_b |y_b - A x_b - c|^2; x = {source}, y = {target}",

@@ -13,6 +13,7 @@ from ctd_analysis.report.definitions import definition_section
 from ctd_analysis.report.differences import difference_table
 from ctd_analysis.report.fixed_points import pair_table, point_table
 from ctd_analysis.report.html import Markup, join, tag
+from ctd_analysis.report.input_scores import input_table
 from ctd_analysis.report.numbers import count
 from ctd_analysis.report.payload import as_json, make_payload
 from ctd_analysis.report.plots import (
@@ -131,6 +132,7 @@ def _sections(result: AnalysisResult, images: Images) -> list[Markup]:
             score_table(result),
             score_plot(images),
             difference_table(result),
+            input_table(result),
             left_out(result),
             all_numbers(result),
         ],

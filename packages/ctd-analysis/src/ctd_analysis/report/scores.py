@@ -26,8 +26,10 @@ def score_table(result: AnalysisResult) -> Markup:
     rows = []
     for name in names:
         head = tag("th", swatch(result, name), " ", name, _seed_count(result, name), scope="row")
-        rows.append([head, *[_cell(cells[name, c], best[c] if len(names) > 1 else None) for c in columns]])
-    head = [tag("th", "Model", scope="col"), *[_heading(result, column) for column in columns]]
+        rows.append(
+            [head, *[score_cell(cells[name, c], best[c] if len(names) > 1 else None) for c in columns]]
+        )
+    head = [tag("th", "Model", scope="col"), *[score_heading(result, column) for column in columns]]
     return table(head, rows, caption=_caption(result), class_="scores")
 
 
@@ -45,7 +47,8 @@ def _seed_count(result: AnalysisResult, name: str) -> Markup:
     return tag("span", f" {len(seeds)} seeds", class_="note") if len(seeds) > 1 else Markup("")
 
 
-def _heading(result: AnalysisResult, column: Column) -> Markup:
+def score_heading(result: AnalysisResult, column: Column) -> Markup:
+    """Head of a column, which leads to its definition."""
     definition = definition_of(result, column)
     hint = f"{definition.formula}. {definition.text}" if definition else None
     link = tag("a", column.title, href=f"#{anchor(column.metric, column.definition)}", title=hint)
@@ -53,7 +56,8 @@ def _heading(result: AnalysisResult, column: Column) -> Markup:
     return tag("th", link, unit, scope="col")
 
 
-def _cell(found: Cell | None, best: float | None) -> Markup:
+def score_cell(found: Cell | None, best: float | None = None) -> Markup:
+    """A number with its interval, or with its spread over seeds."""
     if found is None:
         return tag("td", "–", class_="none", title="not available, see below the table")
     extent = f"± {spread(found.sd)}" if found.sd is not None else interval(found.low, found.high)
