@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+import ctd_contract as cc
 from ctd_benchmark import Row, load_suite, plan, write_leaderboard
 from ctd_benchmark.cost import longest_chains, wall_seconds
-from ctd_benchmark.leaderboard import summary
+from ctd_benchmark.leaderboard import read_rows, summary
 from ctd_benchmark.plan import Job, quoted
 from ctd_benchmark.progress_line import ProgressLine, duration
 from ctd_benchmark.suite import make_suite, suite_names
@@ -257,6 +258,20 @@ def test_seeds_are_summed_up_and_intervals_shown():
         ["metric", "m", "n"],
         ["r2 (v-1)", "0.500 ± 0.141 (2 seeds)", "0.700 [0.600, 0.800]"],
     ]
+
+
+def test_differences_to_a_reference_are_lines_of_their_own(tmp_path):
+    numbers = {"low": [-0.1, -0.2, 0.05], "high": [0.3, 0.2, 0.15]}
+    names = {"dataset": ["d"] * 3, "model": ["m"] * 3, "split": ["test"] * 3, "metric": ["r2"] * 3}
+    names |= {"definition": ["v-1"] * 3}
+    with cc.create(tmp_path / "analysis.h5", "analysis", name="a", producer="tests") as writer:
+        writer.metrics({**names, "seed": [0, 1, 0], "value": [0.4, 0.6, 0.5], **numbers})
+        compared = {**names, "seed": [0, 1, -1], "reference": ["lds"] * 3, "difference": [0.0, 0.2, 0.1]}
+        for name, values in {**compared, **numbers}.items():
+            writer.column("differences", name, values)
+    rows = read_rows(tmp_path / "analysis.h5")
+    assert len(rows) == 4
+    assert summary(rows)["d", "test"][2] == ["r2 - lds (v-1)", "0.100 [0.050, 0.150]"]
 
 
 def test_several_reports_hang_on_one_page(tmp_path):

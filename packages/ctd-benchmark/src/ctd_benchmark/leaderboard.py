@@ -7,7 +7,7 @@ import html
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,11 +44,27 @@ COLUMNS = tuple(item.name for item in fields(Row))
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The metrics of an analysis file."""
+    """The metrics of an analysis file, and the differences to a reference, `co_bps - lds`, where it has any.
+
+    Of a model with several seeds the difference is that of their mean.
+    """
     import ctd_contract as cc
 
     with cc.open(path) as file:
-        columns = [file.tables["metrics"][name].tolist() for name in COLUMNS]
+        rows = _rows(file.tables["metrics"], "value")
+        compared = file.tables.get("differences", {})
+        differences = _rows(compared, "difference") if compared else []
+        references = compared["reference"].tolist() if compared else []
+    of_models = {}
+    for row, reference in zip(differences, references, strict=True):
+        # The row of the mean comes after those of the seeds.
+        key = (row.dataset, row.model, row.split, row.metric, row.definition)
+        of_models[key] = replace(row, metric=f"{row.metric} - {reference}")
+    return [*rows, *of_models.values()]
+
+
+def _rows(table: Mapping[str, np.ndarray], value: str) -> list[Row]:
+    columns = [table[value if name == "value" else name].tolist() for name in COLUMNS]
     return [Row(*values) for values in zip(*columns, strict=True)]
 
 
