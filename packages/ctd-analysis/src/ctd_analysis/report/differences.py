@@ -58,4 +58,4 @@ def _cell(row: Difference | None) -> Markup:
     sign = "+" if row.difference > 0.0 else ""
     holds_zero = row.low is None or row.high is None or row.low <= 0.0 <= row.high
     value = tag("span" if holds_zero else "strong", f"{sign}{number(row.difference)}")
-    return tag("td", value, " ", tag("span", interval(row.low, row.high), class_="interval"), class_="number")
+    return tag("td", value, tag("span", interval(row.low, row.high), class_="interval"))
