@@ -18,6 +18,7 @@ from ctd_analysis.metrics import (
     cycle_consistency,
     fp_bps,
     input_r2,
+    log_rate_r2,
     rate_r2,
     state_r2,
 )
@@ -46,6 +47,17 @@ def rng():
 def rates(rng):
     true = rng.gamma(2.0, 5.0, (7, 11, 4)) * np.array([1.0, 3.0, 0.5, 2.0])
     return true, true * rng.lognormal(0.0, 0.2, true.shape)
+
+
+def test_log_rate_r2_is_that_of_the_logarithms(rates):
+    true, model = rates
+    logs = [np.log(np.maximum(one, 1e-3)).reshape(-1, one.shape[-1]) for one in (true, model)]
+    expected = r2_score(*logs, multioutput="variance_weighted")
+    got = values(log_rate_r2(true, model, bootstrap=POINT))
+    assert got["log_rate_r2/variance-weighted-1"] == pytest.approx(expected, abs=1e-12)
+    silent = model.copy()
+    silent[0] = 0.0
+    assert np.isfinite(list(values(log_rate_r2(true, silent, bootstrap=POINT)).values())).all()
 
 
 def test_rate_r2_is_scikit_learns(rates):

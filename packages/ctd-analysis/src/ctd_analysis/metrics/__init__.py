@@ -11,11 +11,12 @@ from ctd_analysis.metrics.fp_bps import FpBps, fp_bps
 from ctd_analysis.metrics.input_r2 import INPUT_METRICS, input_r2
 from ctd_analysis.metrics.message_r2 import MessageR2, message_r2
 from ctd_analysis.metrics.psth_r2 import PsthR2, psth_r2
-from ctd_analysis.metrics.rate_r2 import RateR2, rate_r2
+from ctd_analysis.metrics.rate_r2 import LogRateR2, RateR2, log_rate_r2, rate_r2
 from ctd_analysis.metrics.state_r2 import StateR2InferredToTrue, StateR2TrueToInferred, state_r2
 
 METRICS: tuple[type[Metric], ...] = (
     RateR2,
+    LogRateR2,
     StateR2TrueToInferred,
     StateR2InferredToTrue,
     *INPUT_METRICS,
@@ -48,6 +49,7 @@ __all__ = [
     "effectome",
     "fp_bps",
     "input_r2",
+    "log_rate_r2",
     "message_r2",
     "psth_r2",
     "rate_r2",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ctd_analysis.bootstrap import Bootstrap
 from ctd_analysis.metrics.base import Block, Estimates, Metric, block_of, score_arrays
 from ctd_analysis.r2 import TrialR2
@@ -24,6 +26,16 @@ NEURON_MEAN = Definition(
     "(the published form divides by zero there).",
     source="Sedler, Versteeg and Pandarinath, Expressive architectures enhance interpretability, 2023",
     published=True,
+)
+
+# Rates below this, in spikes/s, count as this where logarithms are taken.
+LOWEST_RATE = 1e-3
+LOGARITHMS = Definition(
+    name="variance-weighted-1",
+    metric="log_rate_r2",
+    formula="1 - sum_n sum_b (l_bn - m_bn)^2 / sum_n sum_b (l_bn - mean_b l_bn)^2",
+    text="As rate_r2, of the natural logarithms l and m of the true and the model's rates, those below 0.001 "
+    "spikes/s taken as that: neurons and bins of low rates count as much as those of high ones.",
 )
 
 
@@ -49,6 +61,35 @@ class RateR2(Metric):
             (VARIANCE_WEIGHTED, bootstrap.estimate(sums.variance_weighted, trials)),
             (NEURON_MEAN, bootstrap.estimate(sums.uniform, trials)),
         ]
+
+
+class LogRateR2(Metric):
+    """R² of the logarithms of rates."""
+
+    name = "log_rate_r2"
+    requires = ("true_rates", "rates")
+    definitions = (LOGARITHMS,)
+
+    def __init__(self) -> None:
+        self._parts: list[TrialR2] = []
+
+    def score(self, block: Block) -> None:
+        """Gathers the sums of trials of the scored split."""
+        true, found = (np.log(np.maximum(block.signals[n], LOWEST_RATE)) for n in ("true_rates", "rates"))
+        self._parts.append(TrialR2.of(true, found, block.valid))
+
+    def estimates(self, bootstrap: Bootstrap) -> Estimates:
+        """With its interval."""
+        sums = TrialR2.concatenate(self._parts)
+        return [(LOGARITHMS, bootstrap.estimate(sums.variance_weighted, len(sums.bins)))]
+
+
+def log_rate_r2(
+    true_rates: Floats, rates: Floats, *, valid: Flags | None = None, bootstrap: Bootstrap | None = None
+) -> Estimates:
+    """R² of the logarithms of a model's rates; arguments and result are those of `rate_r2`."""
+    block = block_of(valid=valid, true_rates=true_rates, rates=rates)
+    return score_arrays(LogRateR2(), block, None, bootstrap)
 
 
 def rate_r2(
