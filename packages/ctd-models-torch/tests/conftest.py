@@ -1,3 +1,4 @@
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from ctd_contract.testing import make_recording
 from ctd_models_torch.config import FitConfig, ModelConfig
 from ctd_models_torch.registry import MODELS
 
+# As the package sets it, before Ray is imported.
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 # The extra `ray` is not there for every platform and Python.
 collect_ignore = [] if find_spec("ray") else ["test_search_ray.py"]
 

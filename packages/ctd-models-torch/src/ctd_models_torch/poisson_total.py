@@ -51,7 +51,7 @@ class _Total(torch.autograd.Function):
         shares = [pieces[index::threads] for index in range(threads)]
         found = run_jobs(work, [share for share in shares if share], x.device)
         ctx.save_for_backward(gradient)
-        # One after the other in one order, whatever the number of threads.
+        # One after the other in one order, whichever thread was first.
         inorder = [found[index % len(found)][index // len(found)] for index in range(len(pieces))]
         return torch.stack(inorder).sum()
 

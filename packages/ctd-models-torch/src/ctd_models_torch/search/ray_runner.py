@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -70,6 +71,8 @@ def ray_runner(task: Task, config: SearchConfig, threads: int) -> Iterator[Runne
 
 
 def _ray() -> Any:
+    # Under `uv run` Ray would otherwise make workers an environment of their own.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         return importlib.import_module("ray")
     except ImportError as error:
