@@ -53,7 +53,9 @@ def rasters_figure(model: LatentModel, recording: Recording, batch: Batch, infer
     count = min(N_TRIALS, len(batch))
     figure = blank_figure(4 * count, 5.0 + (1.3 if inputs is not None else 0.0))
     heights = [2, 2] + [1] * (inputs is not None)
-    panels = figure.subplots(len(heights), count, sharex=True, squeeze=False, height_ratios=heights)
+    panels = figure.subplots(
+        len(heights), count, sharex=True, sharey="row", squeeze=False, height_ratios=heights
+    )
     edges = _edges(recording.file.time, recording.file.bin_width_s)
     for row, (name, values, label) in zip(panels, images, strict=False):
         shown = [_bins(values, batch, trial) for trial in range(count)]
