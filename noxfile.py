@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import nox
@@ -18,7 +19,7 @@ PACKAGES = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.t
 # ctd-contract's tests cover what its extras switch on; the others are tested as a plain install brings them.
 EXTRAS = {"ctd-contract": ["mat", "command", "torch"]}
 # Markers of tests that have a session of their own.
-APART = {"ctd-analysis": ["browser"], "ctd-contract": ["fuzz"]}
+APART = {"ctd-analysis": ["browser"], "ctd-contract": ["fuzz"], "ctd-models-torch": ["ray"]}
 MINIMUMS_IN_CI = ["ctd-contract", "ctd-analysis"]
 
 
@@ -53,7 +54,8 @@ def run_tests(session: nox.Session, package: str, *arguments: str) -> None:
         session.run(
             *("python", "-m", "pytest", "-c", str(folder / "pyproject.toml"), f"--rootdir={folder}"),
             *("-o", "cache_dir=.cache", *arguments, *(session.posargs or [str(folder / "tests")])),
-            env={"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"},
+            # Ray starts no workers where its files would lie in the environment that they run in.
+            env={"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "RAY_TMPDIR": tempfile.gettempdir()},
         )
 
 
@@ -112,6 +114,13 @@ def fuzz(session: nox.Session) -> None:
     """Damage 10,000 small files of the contract: each must read as it was or raise a ContractError."""
     install_alone(session, "ctd-contract")
     run_tests(session, "ctd-contract", "-m", "fuzz")
+
+
+@nox.session
+def ray(session: nox.Session) -> None:
+    """Search hyperparameters by workers of Ray on this machine, some of which are killed."""
+    install_alone(session, "ctd-models-torch")
+    run_tests(session, "ctd-models-torch", "-m", "ray")
 
 
 @nox_uv.session(uv_groups=["test"])

@@ -14,6 +14,7 @@ from ctd_models_torch.errors import InputError
 from ctd_models_torch.search import ray_runner
 
 FILES = ("members.csv", "checks.csv")
+pytestmark = pytest.mark.ray
 # One worker at a time: starting one is what takes long.
 ON_RAY = {"runner": "ray", "ray_cpus": 2.0}
 
