@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import pytest
 import ray
@@ -86,3 +87,11 @@ def test_without_ray_the_extra_is_named(recording, tmp_path, monkeypatch):
     monkeypatch.setattr(ray_runner.importlib, "import_module", missing)
     with pytest.raises(InputError, match=r"pip install 'ctd-models-torch\[ray\]'"):
         run_search(recording, tmp_path, **ON_RAY)
+
+
+def test_a_folder_from_which_no_worker_starts_is_refused(recording, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "tmp"))
+    with pytest.raises(InputError, match="set the variable RAY_TMPDIR to a folder outside"):
+        run_search(recording, tmp_path / "run", **ON_RAY)

@@ -6,8 +6,11 @@ import importlib
 import logging
 import os
 import socket
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -81,7 +84,19 @@ def _ray() -> Any:
         ) from error
 
 
+def _check_folder() -> None:
+    """Refuse what Ray would wait for without end: it starts no workers from files in their environment."""
+    folder = Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir())).resolve()
+    if folder.is_relative_to(Path(sys.prefix).resolve()):
+        raise InputError(
+            f"Ray would keep its files in {folder}, which lies in the Python environment {sys.prefix}, and "
+            "start no workers: set the variable RAY_TMPDIR to a folder outside of it"
+        )
+
+
 def _connect(ray: Any, address: str | None) -> None:
+    if address is None:
+        _check_folder()
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     try:
         if host and port.isdigit():
