@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctd_contract.command import Command, CommandConfig, UserError
+from ctd_contract.command import Command, CommandConfig
 from ctd_models_torch.config import (
     FitConfig,
     GRUConfig,
@@ -17,7 +17,6 @@ from ctd_models_torch.config import (
     ReadoutConfig,
     RecordingConfig,
 )
-from ctd_models_torch.errors import InputError
 from ctd_models_torch.presets import PRESETS
 from ctd_models_torch.registry import MODELS, READOUTS, TRAININGS
 from ctd_models_torch.sessions.arguments import listed, name_files
@@ -77,37 +76,34 @@ def run(config: ModelsConfig, job: Run) -> None:
     from ctd_models_torch.fitting import fit
     from ctd_models_torch.prediction import predict
 
-    try:
-        if config.predict is not None:
-            predict(
-                Path(config.predict).parent,
-                listed(config.data)[0],
-                job.result,
-                session=config.session,
-                memory_mb=config.recording.memory_mb,
-                accelerator=config.training.accelerator,
-                name=config.name,
-                run=job.id,
-                overwrite=config.overwrite,
-            )
-            return
-        fit(
-            listed(config.data),
-            job.folder,
-            model=config.model,
-            readout=config.readout,
-            reading=config.recording,
-            training=config.training,
-            alignment=config.alignment,
+    if config.predict is not None:
+        predict(
+            Path(config.predict).parent,
+            listed(config.data)[0],
+            job.result,
+            session=config.session,
+            memory_mb=config.recording.memory_mb,
+            accelerator=config.training.accelerator,
             name=config.name,
-            seed=config.seed,
-            resume=config.resume,
-            overwrite=config.overwrite,
             run=job.id,
-            config=job.config,
+            overwrite=config.overwrite,
         )
-    except InputError as error:
-        raise UserError(str(error)) from error
+        return
+    fit(
+        listed(config.data),
+        job.folder,
+        model=config.model,
+        readout=config.readout,
+        reading=config.recording,
+        training=config.training,
+        alignment=config.alignment,
+        name=config.name,
+        seed=config.seed,
+        resume=config.resume,
+        overwrite=config.overwrite,
+        run=job.id,
+        config=job.config,
+    )
 
 
 def _result(config: ModelsConfig) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctd_contract.command import Command, CommandConfig, UserError
 from ctd_models_torch.config import RecordingConfig, require
-from ctd_models_torch.errors import InputError
 from ctd_models_torch.sessions.results import RESULT
 
 if TYPE_CHECKING:
@@ -83,21 +83,15 @@ def run_ablate(config: AblateConfig, job: Run) -> None:
     """Write what the model infers without inferred inputs."""
     from ctd_models_torch.ablation import ablate
 
-    try:
-        ablate(_source(config, job), config.keep)
-    except InputError as error:
-        raise UserError(str(error)) from error
+    ablate(_source(config, job), config.keep)
 
 
 def run_sample(config: SampleConfig, job: Run) -> None:
     """Write mean and spread over posterior samples."""
     from ctd_models_torch.sampling import SamplingConfig, sample
 
-    try:
-        settings = SamplingConfig(config.samples, config.seed, config.memory_mb)
-        sample(_source(config, job), settings)
-    except InputError as error:
-        raise UserError(str(error)) from error
+    settings = SamplingConfig(config.samples, config.seed, config.memory_mb)
+    sample(_source(config, job), settings)
 
 
 def run_silence(config: SilenceCommandConfig, job: Run) -> None:
@@ -107,7 +101,7 @@ def run_silence(config: SilenceCommandConfig, job: Run) -> None:
 
     try:
         silence(_source(config, job), SilenceConfig(config.connections, config.start, config.stop))
-    except (InputError, ValueError) as error:
+    except ValueError as error:
         raise UserError(str(error)) from error
 
 
@@ -127,34 +121,37 @@ def _source(config: DerivedConfig, job: Run) -> Source:
     )
 
 
+def _command(config: type[DerivedConfig], run: Callable[..., None], summary: str, example: str) -> Command:
+    return Command(
+        name="ctd-models-torch",
+        config=config,
+        run=run,
+        result=RESULT,
+        summary=summary,
+        example=f"ctd-models-torch {example}",
+        files=("run", "data"),
+    )
+
+
 COMMANDS = {
-    "ablate": Command(
-        name="ctd-models-torch",
-        config=AblateConfig,
-        run=run_ablate,
-        result=RESULT,
-        summary="(ablate) writes what a fitted LFADS infers without its inferred inputs, or with those of "
-        "the bins in keep alone",
-        example="ctd-models-torch ablate run=FOLDER data=recording.h5",
-        files=("run", "data"),
+    "ablate": _command(
+        AblateConfig,
+        run_ablate,
+        "(ablate) writes what a fitted LFADS infers without its inferred inputs, or with those of the bins "
+        "in keep alone",
+        "ablate run=FOLDER data=recording.h5",
     ),
-    "sample": Command(
-        name="ctd-models-torch",
-        config=SampleConfig,
-        run=run_sample,
-        result=RESULT,
-        summary="(sample) writes what a fitted LFADS infers, mean and spread over samples of its posterior",
-        example="ctd-models-torch sample run=FOLDER data=recording.h5 samples=50",
-        files=("run", "data"),
+    "sample": _command(
+        SampleConfig,
+        run_sample,
+        "(sample) writes what a fitted LFADS infers, mean and spread over samples of its posterior",
+        "sample run=FOLDER data=recording.h5 samples=50",
     ),
-    "silence": Command(
-        name="ctd-models-torch",
-        config=SilenceCommandConfig,
-        run=run_silence,
-        result=RESULT,
-        summary="(silence) writes what a fitted MR-LFADS infers when connections between regions are silent, "
-        "all the time or in the bins from start to stop",
-        example="ctd-models-torch silence run=FOLDER data=recording.h5 connections=[V1:V2]",
-        files=("run", "data"),
+    "silence": _command(
+        SilenceCommandConfig,
+        run_silence,
+        "(silence) writes what a fitted MR-LFADS infers when connections between regions are silent, all the "
+        "time or in the bins from start to stop",
+        "silence run=FOLDER data=recording.h5 connections=[V1:V2]",
     ),
 }

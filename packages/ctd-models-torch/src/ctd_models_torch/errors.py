@@ -1,7 +1,9 @@
 """Errors about what a user gives; the command prints them as one sentence."""
 
+from ctd_contract.command.errors import UserError
 
-class InputError(ValueError):
+
+class InputError(UserError):
     """A recording, a setting or a saved model that can't be used, and what to do about it."""
 
 

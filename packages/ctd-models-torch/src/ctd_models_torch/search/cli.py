@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ctd_contract.command import Command, CommandConfig, Run, UserError
+from ctd_contract.command import Command, CommandConfig, Run
 from ctd_models_torch.config import (
     FitConfig,
     LinearReadoutConfig,
@@ -15,7 +15,6 @@ from ctd_models_torch.config import (
     ReadoutConfig,
     RecordingConfig,
 )
-from ctd_models_torch.errors import InputError
 from ctd_models_torch.lfads.config import LFADSConfig, LFADSFitConfig
 from ctd_models_torch.presets import PRESETS
 from ctd_models_torch.registry import MODELS, READOUTS, TRAININGS
@@ -67,25 +66,22 @@ def run(config: SearchCommandConfig, job: Run) -> None:
     """Search, and write the best member's inference file."""
     from ctd_models_torch.search.search import search
 
-    try:
-        found = search(
-            listed(config.data),
-            job.folder,
-            model=config.model,
-            readout=config.readout,
-            reading=config.recording,
-            training=config.training,
-            settings=config.search,
-            alignment=config.alignment,
-            name=config.name,
-            seed=config.seed,
-            resume=config.resume,
-            overwrite=config.overwrite,
-            run=job.id,
-            config=job.config,
-        )
-    except InputError as error:
-        raise UserError(str(error)) from error
+    found = search(
+        listed(config.data),
+        job.folder,
+        model=config.model,
+        readout=config.readout,
+        reading=config.recording,
+        training=config.training,
+        settings=config.search,
+        alignment=config.alignment,
+        name=config.name,
+        seed=config.seed,
+        resume=config.resume,
+        overwrite=config.overwrite,
+        run=job.id,
+        config=job.config,
+    )
     best = found.best
     sentence = f"best valid {config.search.monitor} {best.member.score:.6g}, member {best.position}"
     print(f"{sentence} after {best.member.epoch} epochs; {found.reason}", file=sys.stderr)  # noqa: T201

@@ -7,9 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from ctd_contract.command import Command, CommandConfig, Run, UserError
+from ctd_contract.command import Command, CommandConfig, Run
 from ctd_models_torch.config import RecordingConfig
-from ctd_models_torch.errors import InputError
 from ctd_models_torch.lfads.read_in_config import ReadInConfig
 from ctd_models_torch.sessions.arguments import listed
 
@@ -46,18 +45,13 @@ def run(config: AlignConfig, job: Run) -> None:
     from ctd_models_torch.sessions.alignment_file import save_alignment
     from ctd_models_torch.sessions.recordings import open_recordings
 
-    try:
-        settings = ReadInConfig(
-            conditions=config.conditions, smoothing_s=config.smoothing_s, ridge=config.ridge
-        )
-        with ExitStack() as stack:
-            reading = RecordingConfig(inputs=None, memory_mb=config.memory_mb)
-            recordings = open_recordings(config.data, reading, stack)
-            bins = recordings[0].view().bins.numpy()
-            aligned = aligned_recordings(recordings, bins, config.size, settings)
-            save_alignment(job.result, recordings, aligned)
-    except InputError as error:
-        raise UserError(str(error)) from error
+    settings = ReadInConfig(conditions=config.conditions, smoothing_s=config.smoothing_s, ridge=config.ridge)
+    with ExitStack() as stack:
+        reading = RecordingConfig(inputs=None, memory_mb=config.memory_mb)
+        recordings = open_recordings(config.data, reading, stack)
+        bins = recordings[0].view().bins.numpy()
+        aligned = aligned_recordings(recordings, bins, config.size, settings)
+        save_alignment(job.result, recordings, aligned)
     for recording, own in zip(recordings, aligned, strict=True):
         explained = f"{own.weight.shape[1]} neurons explain {own.r2:.1%} of the components' variance"
         print(f"{recording.name}: {explained}", file=sys.stderr)  # noqa: T201
