@@ -7,17 +7,31 @@ Networks (`ctd_tasks.networks`) and training (`ctd_tasks.training`) are imported
 from importlib.metadata import version
 
 from ctd_tasks.environment import TaskEnvironment, environment_id, register
-from ctd_tasks.tasks import TASKS, FlipFlop, Rollout, Score, Task, Trials
+from ctd_tasks.tasks import (
+    TASKS,
+    BitMemory,
+    ContextIntegration,
+    FlipFlop,
+    Rollout,
+    Score,
+    SineGeneration,
+    Task,
+    Trials,
+)
 
 __version__ = version("ctd-tasks")
 
-register(FlipFlop)
+for _task in (FlipFlop, BitMemory, ContextIntegration, SineGeneration):
+    register(_task)
 
 __all__ = [
     "TASKS",
+    "BitMemory",
+    "ContextIntegration",
     "FlipFlop",
     "Rollout",
     "Score",
+    "SineGeneration",
     "Task",
     "TaskEnvironment",
     "Trials",

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -70,7 +70,7 @@ def write_task(
         seed: the run's seed.
         name: the file's name; the task's unless given.
         run: id of the run.
-        provenance: the resolved configuration.
+        provenance: the resolved configuration; the task's alone unless given.
         overwrite: replace an existing file.
 
     Returns:
@@ -86,7 +86,7 @@ def write_task(
         trial=config.n_trials,
         time=task.bin_width_s * np.arange(task.n_time),
         bin_width_s=task.bin_width_s,
-        config=provenance,
+        config=provenance or {"task": {"name": task.name, **dataclasses.asdict(cast("Any", task))}},
         seed=seed,
         run=run,
         overwrite=overwrite,

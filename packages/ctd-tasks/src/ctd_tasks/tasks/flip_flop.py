@@ -8,6 +8,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from ctd_tasks.tasks.base import Rollout, Score, Task
+from ctd_tasks.tasks.checks import at_least, fraction, one_of, positive
+from ctd_tasks.tasks.pulses import last_pulse, signed_pulses
 from ctd_tasks.tasks.trials import Trials
 
 AVERAGES = ("published", "counted")
@@ -64,27 +66,12 @@ class FlipFlop(Task):
     simulation_stimulation_probability: float | None = None
 
     def __post_init__(self) -> None:
-        for name, low in (
-            ("n_bits", 1),
-            ("n_time", 1),
-            ("transition_blind", 0),
-            ("quiet_bins", 0),
-            ("ignored_bins", 0),
-        ):
-            if getattr(self, name) < low:
-                raise ValueError(f"{name} must be at least {low}, got {getattr(self, name)}")
-        if not 0 <= self.switch_probability <= 0.5:
-            raise ValueError(f"switch_probability must lie in [0, 0.5], got {self.switch_probability}")
-        for name in ("stimulation_probability", "simulation_stimulation_probability"):
-            if not 0 <= (getattr(self, name) or 0) <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        if self.noise_std < 0 or self.bin_width_s <= 0:
-            raise ValueError(
-                f"noise_std must not be negative and bin_width_s must be positive, "
-                f"got {self.noise_std} and {self.bin_width_s}"
-            )
-        if self.average not in AVERAGES:
-            raise ValueError(f"average must be one of {', '.join(AVERAGES)}, got {self.average!r}")
+        at_least(self, 1, "n_bits", "n_time")
+        at_least(self, 0, "transition_blind", "quiet_bins", "ignored_bins", "noise_std")
+        positive(self, "bin_width_s")
+        fraction(self, "switch_probability", high=0.5)
+        fraction(self, "stimulation_probability", "simulation_stimulation_probability")
+        one_of(self, AVERAGES, "average")
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -130,8 +117,7 @@ class FlipFlop(Task):
 
     def trials(self, draws: FlipFlopDraws) -> Trials:
         """Turn random numbers into trials; `ctd_tasks.testing.flip_flop_by_loop` is the obvious twin."""
-        up, down = draws.uniform > 1 - self.switch_probability, draws.uniform < self.switch_probability
-        pulses = up.view(np.int8) - down.view(np.int8)
+        pulses = signed_pulses(draws.uniform, self.switch_probability)
         pulses[:, : self.quiet_bins] = 0
         targets = last_pulse(pulses)
         inputs_clean = pulses.astype(np.float32)
@@ -191,18 +177,3 @@ def _changes(targets: np.ndarray) -> np.ndarray:
     changed = targets.copy()
     np.not_equal(targets[:, 1:], targets[:, :-1], out=changed[:, 1:])
     return changed
-
-
-def last_pulse(pulses: np.ndarray) -> np.ndarray:
-    """Return (trial, time, bit) whether the latest pulse up to each bin was +1; false before the first.
-
-    Args:
-        pulses: (trial, time, bit) of -1, 0 and 1, int8.
-    """
-    # Odd codes set, even ones reset, and a later pulse has the higher code: a running maximum is the memory.
-    # Small integers keep it in cache.
-    n_time = pulses.shape[1]
-    order = np.arange(2, 2 * n_time + 2, 2, dtype=np.min_scalar_type(-2 * n_time - 2))
-    code = order[:, None] * np.abs(pulses)
-    code += pulses > 0
-    return (np.maximum.accumulate(code, axis=1) & 1).astype(bool)
