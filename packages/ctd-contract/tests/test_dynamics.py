@@ -4,13 +4,24 @@ import itertools
 import math
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctd_contract.dynamics import GRU, NONLINEARITIES, RNN, Affine, OdeMLP, Opaque, ResidualMLP, make_dynamics
+from ctd_contract.dynamics import (
+    GRU,
+    JSLDS,
+    NONLINEARITIES,
+    RNN,
+    Affine,
+    OdeMLP,
+    Opaque,
+    ResidualMLP,
+    make_dynamics,
+)
 
 METHODS = ("euler", "midpoint", "rk4")
 
@@ -27,6 +38,25 @@ def gru_arguments(rng, state, inputs):
         rng.normal(size=(3 * state, state)),
         rng.normal(size=3 * state),
         rng.normal(size=3 * state),
+    )
+
+
+def jslds(rng, state, inputs, cell="gru", *, expansion="fixed", layers=2, activation="tanh", **options):
+    """A JSLDS that keeps its first input, if it has one, over a cell."""
+    width = state + inputs * (expansion == "learned")
+    if cell == "gru":
+        cell = GRU(*gru_arguments(rng, state, inputs), **options)
+    else:
+        shapes = (state, state), (state, inputs), (state,)
+        cell = RNN(*(rng.normal(size=shape) for shape in shapes), **options)
+    return JSLDS(
+        cell,
+        rng.normal(size=(layers, width, width)) / math.sqrt(max(width, 1)),
+        rng.normal(size=(layers, width)),
+        input_point=rng.normal(size=inputs) if expansion == "fixed" else None,
+        input_kept=np.arange(inputs) == 0,
+        input_expansion=expansion,
+        activation=activation,
     )
 
 
@@ -55,6 +85,21 @@ BUILDERS = {
         )
         for method in METHODS
     },
+    **{
+        f"jslds of gru {reset} {clip} {expansion}": partial(
+            jslds, reset=reset, clip=clip, expansion=expansion
+        )
+        for reset, clip in (("after", None), ("before", None), ("before", 0.7))
+        for expansion in ("fixed", "learned")
+    },
+    **{
+        f"jslds of rnn {phi} {expansion}": partial(
+            jslds, cell="rnn", alpha=0.4, nonlinearity=phi, expansion=expansion
+        )
+        for phi in ("tanh", "relu", "identity")
+        for expansion in ("fixed", "learned")
+    },
+    "jslds with a relu network of three layers": partial(jslds, layers=3, activation="relu"),
 }
 
 

@@ -10,6 +10,7 @@ Example:
 from .affine import Affine
 from .base import Dynamics
 from .gru import GRU
+from .jslds import JSLDS
 from .make import DYNAMICS_KINDS, make_dynamics
 from .nonlinearity import NONLINEARITIES, Nonlinearity, nonlinearity
 from .ode_mlp import OdeMLP
@@ -21,6 +22,7 @@ from .rnn import RNN
 __all__ = [
     "DYNAMICS_KINDS",
     "GRU",
+    "JSLDS",
     "NONLINEARITIES",
     "PROBE_SIZE",
     "PROBE_TOLERANCE",

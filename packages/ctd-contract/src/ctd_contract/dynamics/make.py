@@ -13,13 +13,14 @@ from numpy.typing import ArrayLike
 from .affine import Affine
 from .base import Dynamics
 from .gru import GRU
+from .jslds import JSLDS
 from .ode_mlp import OdeMLP
 from .opaque import Opaque
 from .residual_mlp import ResidualMLP
 from .rnn import RNN
 
 DYNAMICS_KINDS: dict[str, type[Dynamics]] = {
-    cls.kind: cls for cls in (Affine, RNN, GRU, ResidualMLP, OdeMLP, Opaque)
+    cls.kind: cls for cls in (Affine, RNN, GRU, ResidualMLP, OdeMLP, JSLDS, Opaque)
 }
 
 
@@ -45,7 +46,11 @@ def make_dynamics(kind: str, parameters: Mapping[str, ArrayLike], attributes: Ma
     if kind not in DYNAMICS_KINDS:
         warnings.warn(f"unknown kind of dynamics {kind!r} reads as opaque", stacklevel=2)
     arguments = inspect.signature(cls.__init__).parameters
-    required = {name for name in cls.setting_names if arguments[name].default is inspect.Parameter.empty}
+    required = {
+        name
+        for name in cls.setting_names
+        if name in arguments and arguments[name].default is inspect.Parameter.empty
+    }
     missing = sorted(required - set(plain))
     if missing:
         raise ValueError(f"{kind} dynamics: expected the attribute {', '.join(missing)}, got none")
