@@ -101,6 +101,24 @@ def test_a_full_disk_leaves_nothing_half_written(write_task, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_systems_are_sources_by_their_names(task, tmp_path):
+    done = command("source=double_well", "preset=regions_counts", "system.trials=30", "out=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with cc.open(tmp_path / "run" / "recording.h5") as file:
+        assert file.name == "double_well"
+        assert file.names("mode") == ["accumulate", "return"]
+        assert np.bincount(file.tables["neurons"]["region"][file.held_out]).tolist() == [12, 12]
+    for arguments, said in (
+        ([], "source is required"),
+        ([f"source={task}", "system=double_well"], "leave one out"),
+        (["source=double_wel"], "double_wel"),
+        (["source=double_well", "system.units=3"], "units"),
+        (["source=lotka_volterra", "system.trials=0"], "system.trials"),
+    ):
+        done = command(*arguments, "out=other", cwd=tmp_path)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
 def test_importing_the_library_brings_no_command(tmp_path):
     code = "import sys, ctd_sim; print([m for m in ('hydra', 'omegaconf', 'torch') if m in sys.modules])"
     done = subprocess.run(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
@@ -11,6 +14,7 @@ from ctd_sim.embedding import EMBEDDINGS
 from ctd_sim.observation import ObservationConfig
 from ctd_sim.simulate import simulate
 from ctd_sim.sources import Source, redraw_splits, task_source, trim
+from ctd_sim.systems import SYSTEMS, RegionalConfig, SystemConfig, TaskConfig
 from ctd_sim.target_rate import TARGET_RATES
 
 SPLITS = ("source", "redraw")
@@ -22,7 +26,8 @@ class SimulationConfig(ObservationConfig, CommandConfig):
     """Settings of `ctd-sim`.
 
     Attributes:
-        source: Task file whose states are observed.
+        source: Task file whose states are observed; `source=double_well` is `system=double_well`.
+        system: Where states come from: the task file, or a simulated system of several regions.
         name: Of the recording; by default the source's.
         trim_start: First bin kept.
         trim_stop: The bin after the last one kept; negative counts from the end, null keeps all.
@@ -30,7 +35,8 @@ class SimulationConfig(ObservationConfig, CommandConfig):
         fractions: Of train, valid and test trials, for "redraw".
     """
 
-    source: str = "???"
+    source: str | None = None
+    system: SystemConfig = field(default_factory=TaskConfig)
     name: str | None = None
     trim_start: int = 0
     trim_stop: int | None = None
@@ -52,11 +58,18 @@ PUBLISHED = (
 )
 
 
+# Of the systems of several regions: a quarter of each region's neurons held out.
+REGIONS = ("held_in=36", "held_out=12", "embedding=linear", "standardise=neuron")
+# The mean of a neuron lies between .3 and 2 spikes per bin of 0.01 s.
+COUNTS_OF_REGIONS = (*REGIONS, "nonlinearity=softplus", "factor=0.5", "target_rate=loguniform")
+GAUSSIAN_OF_REGIONS = (*REGIONS, "factor=1", "emission=gaussian")
+
+
 def run(config: SimulationConfig, run: Run) -> None:
     """Simulate one recording."""
-    with cc.open(config.source) as file:
+    with ExitStack() as stack:
         try:
-            source = _source(file, config)
+            source = _source(config, stack)
             with progress(len(source.trial), "trials") as bar:
                 simulate(
                     source,
@@ -76,13 +89,34 @@ def run(config: SimulationConfig, run: Run) -> None:
             raise UserError(str(error)) from error
 
 
-def _source(file: cc.ContractFile, config: SimulationConfig) -> Source:
+def _source(config: SimulationConfig, stack: ExitStack) -> Source:
+    """The trials that the settings name; a task file stays open as long as `stack` does."""
     if config.splits not in SPLITS:
         raise UserError(f"splits must be one of {', '.join(SPLITS)}, got {config.splits!r}")
-    source = trim(task_source(file), config.trim_start, config.trim_stop)
+    source = trim(_states(config, stack), config.trim_start, config.trim_stop)
     if config.splits == "source" and config.fractions != FRACTIONS:
         raise UserError("fractions are of trials drawn anew: add splits=redraw")
     return redraw_splits(source, config.fractions, seed=config.seed) if config.splits == "redraw" else source
+
+
+def _states(config: SimulationConfig, stack: ExitStack) -> Source:
+    if isinstance(config.system, RegionalConfig):
+        if config.source is not None:
+            raise UserError(f"source={config.source} and a simulated system are two sources: leave one out")
+        return config.system.source(config.seed)
+    if config.source is None:
+        raise UserError(f"source is required; for example: {COMMAND.example}")
+    return task_source(stack.enter_context(cc.open(config.source)))
+
+
+def named_systems(arguments: Sequence[str]) -> list[str]:
+    """The same arguments with `source=SYSTEM`, one or several separated by commas, as `system=SYSTEM`."""
+    return [
+        f"system={argument[7:]}"
+        if argument.startswith("source=") and set(argument[7:].split(",")) <= SYSTEMS.keys() - {"task"}
+        else argument
+        for argument in arguments
+    ]
 
 
 COMMAND = Command(
@@ -90,15 +124,19 @@ COMMAND = Command(
     config=SimulationConfig,
     run=run,
     result="recording.h5",
-    summary="Simulate a recording of spikes from the states of a task file.",
+    summary="Simulate a recording from the states of a task file, or of a system of several regions.",
     example="ctd-sim source=task.h5 seed=1",
-    groups={"embedding": EMBEDDINGS, "target_rate": TARGET_RATES},
-    choices={"embedding": "permuted", "target_rate": "none"},
+    groups={"system": SYSTEMS, "embedding": EMBEDDINGS, "target_rate": TARGET_RATES},
+    choices={"system": "task", "embedding": "permuted", "target_rate": "none"},
     files=("source",),
-    presets={"published": PUBLISHED},
+    presets={
+        "published": PUBLISHED,
+        "regions_counts": COUNTS_OF_REGIONS,
+        "regions_gaussian": GAUSSIAN_OF_REGIONS,
+    },
 )
 
 
 def main() -> None:
     """Entry point."""
-    COMMAND.main()
+    COMMAND.main(named_systems(sys.argv[1:]))

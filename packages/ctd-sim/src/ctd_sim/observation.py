@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from ctd_contract import Layer, Readout
 from ctd_contract.dynamics.nonlinearity import nonlinearity
 from ctd_sim.embedding import Embedding, EmbeddingConfig, PermutedConfig
+from ctd_sim.embedding.regional import draw_embedding
 from ctd_sim.moments import Moments, moments
 from ctd_sim.random_streams import stream
 from ctd_sim.target_rate import NoTargetConfig, TargetRateConfig, solve_bias
 
 STANDARDISATIONS = ("global", "neuron", "none")
 NONLINEARITIES = ("exp", "softplus", "sigmoid")
+EMISSIONS = ("counts", "gaussian", "clean")
 
 # Chunks of trials: states (trial, time, state), bins that are no padding, bins to fit the targets on.
 Chunks = Callable[[], Iterable[tuple[NDArray, NDArray[np.bool_], NDArray[np.bool_]]]]
@@ -27,16 +29,19 @@ class ObservationConfig:
     """How neurons observe states. The defaults are the published simulator.
 
     Attributes:
-        held_in: Neurons that encoders see.
-        held_out: Neurons hidden from encoders, the last ones.
+        held_in: Neurons that encoders see; of each region where neurons belong to regions.
+        held_out: Neurons hidden from encoders, the last ones (of each region).
         embedding: From states to activations.
         standardise: "global" takes one mean and spread over all neurons, "neuron" each neuron's own, "none"
             leaves the activations as they are. Both are taken over all bins of all trials, without padding.
         factor: Spreads that make one unit of standardised activation: x = (a - mean) / (factor · std).
-        nonlinearity: "exp", "softplus" or "sigmoid".
+        nonlinearity: "exp", "softplus" or "sigmoid"; of counts.
         gain_hz: Rate = gain_hz · nonlinearity(x + bias); null is one spike per bin.
         target_rate: Mean rate of each neuron over the training trials.
         fano: Variance over mean of a bin's count, given its rate; 1 is Poisson.
+        emission: "counts"; or continuous activity, which is x + an offset of each neuron, "gaussian" with
+            noise or "clean" without.
+        signal_to_noise: Variance of a neuron's activity over that of its noise, for "gaussian".
     """
 
     held_in: int = 50
@@ -48,6 +53,8 @@ class ObservationConfig:
     gain_hz: float | None = None
     target_rate: TargetRateConfig = field(default_factory=NoTargetConfig)
     fano: float = 1.0
+    emission: str = "counts"
+    signal_to_noise: float = 1.0
 
 
 def check(config: ObservationConfig) -> None:
@@ -74,20 +81,39 @@ def check(config: ObservationConfig) -> None:
         raise ValueError(f"gain_hz must be above 0, got {config.gain_hz}")
     if not (np.isfinite(config.fano) and config.fano >= 0):
         raise ValueError(f"fano must be finite and not negative, got {config.fano}")
+    if config.emission not in EMISSIONS:
+        raise ValueError(f"emission must be one of {', '.join(EMISSIONS)}, got {config.emission!r}")
+    if not (np.isfinite(config.signal_to_noise) and config.signal_to_noise > 0):
+        raise ValueError(f"signal_to_noise must be above 0, got {config.signal_to_noise}")
+    if config.emission != "gaussian" and config.signal_to_noise != 1.0:
+        raise ValueError("signal_to_noise is of Gaussian noise: add emission=gaussian")
+    if config.emission != "counts":
+        _check_continuous(config)
+
+
+def _check_continuous(config: ObservationConfig) -> None:
+    """Refuse settings of rates and counts where there are none."""
+    counts = ObservationConfig()
+    for name in ("nonlinearity", "gain_hz", "fano", "target_rate"):
+        if getattr(config, name) != getattr(counts, name):
+            raise ValueError(f"{name} is a setting of counts: leave it out, or add emission=counts")
 
 
 @dataclass(frozen=True)
 class Observation:
     """A fitted map: rate = gain_hz · nonlinearity((embedding(state) - mean) / scale + bias).
 
+    Continuous activity is the same with a gain of 1 and no nonlinearity.
+
     Attributes:
         embedding: From states to activations.
         mean: (neuron,) taken off the activations.
         scale: (neuron,) that they are divided by: factor times standard deviation.
         bias: (neuron,) added after the standardisation.
-        nonlinearity: One of `NONLINEARITIES`.
+        nonlinearity: One of `NONLINEARITIES`, or "identity" for continuous activity.
         gain_hz: In spikes/s.
         largest_rate_hz: Largest rate over the data of the fit, in spikes/s.
+        spread: (neuron,) standard deviation of the standardised activations.
     """
 
     embedding: Embedding
@@ -97,6 +123,7 @@ class Observation:
     nonlinearity: str
     gain_hz: float
     largest_rate_hz: float
+    spread: NDArray[np.float64]
 
     def standardised(self, states: NDArray) -> NDArray[np.float64]:
         """Activations (trial, time, neuron) before the bias."""
@@ -127,7 +154,12 @@ class Observation:
 
 
 def fit_observation(
-    chunks: Chunks, config: ObservationConfig, *, bin_width_s: float, seed: int
+    chunks: Chunks,
+    config: ObservationConfig,
+    *,
+    bin_width_s: float,
+    seed: int,
+    state_regions: NDArray[np.int32] | None = None,
 ) -> Observation:
     """Draw the embedding and fit the standardisation and the biases.
 
@@ -135,30 +167,38 @@ def fit_observation(
         chunks: Called once for each pass over the data.
         config: What to fit.
         bin_width_s: Width of a bin.
-        seed: Of the embedding and the target rates.
+        seed: Of the embedding and the target rates, or the offsets.
+        state_regions: (state,) region of each state, where neurons see those of one region alone.
 
     Raises:
         ValueError: The settings make no sense or can't be met.
     """
     check(config)
-    n_neurons = config.held_in + config.held_out
     n_states = next(iter(chunks()))[0].shape[2]
+    regions = np.zeros(n_states, np.int32) if state_regions is None else state_regions
     state_moments = (
         moments((s, valid) for s, valid, _ in chunks()) if config.embedding.needs_state_moments else None
     )
-    embedding = config.embedding.build(n_states, n_neurons, stream(seed, "embedding"), state_moments)
+    embedding = draw_embedding(
+        config.embedding, regions, config.held_in + config.held_out, seed, state_moments
+    )
     activation = moments((embedding(s), valid) for s, valid, _ in chunks())
     mean, std = _constants(activation, config.standardise)
+    scale = config.factor * std
     observation = Observation(
         embedding=embedding,
         mean=mean,
-        scale=config.factor * std,
-        bias=np.zeros(n_neurons),
+        scale=scale,
+        bias=np.zeros(len(mean)),
         nonlinearity=config.nonlinearity,
         gain_hz=1 / bin_width_s if config.gain_hz is None else config.gain_hz,
         largest_rate_hz=np.inf,
+        spread=activation.std / scale,
     )
-    target = config.target_rate.rates(n_neurons, stream(seed, "target rates"))
+    if config.emission != "counts":
+        offset = stream(seed, "offsets").standard_normal(len(mean))
+        return replace(observation, bias=offset, nonlinearity="identity", gain_hz=1.0)
+    target = config.target_rate.rates(len(mean), stream(seed, "target rates"))
     if target is not None:
         observation = _with_target(observation, target, chunks)
     highest = (activation.largest - mean) / observation.scale + observation.bias

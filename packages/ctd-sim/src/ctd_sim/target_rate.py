@@ -80,11 +80,34 @@ class LognormalTargetConfig(TargetRateConfig):
         return _positive(self.mean_hz * np.exp(spread - self.log_std**2 / 2))
 
 
+@dataclass
+class LogUniformTargetConfig(TargetRateConfig):
+    """Mean rates spread evenly on a logarithmic scale between two.
+
+    Attributes:
+        low_hz: Lowest mean rate, in spikes/s.
+        high_hz: Highest.
+    """
+
+    low_hz: float = 30.0
+    high_hz: float = 200.0
+
+    def rates(self, n_neurons: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """A draw."""
+        if not 0.0 < self.low_hz <= self.high_hz:
+            raise ValueError(
+                f"target_rate.low_hz must be above 0 and at most target_rate.high_hz, "
+                f"got {self.low_hz} and {self.high_hz}"
+            )
+        return _positive(np.exp(rng.uniform(np.log(self.low_hz), np.log(self.high_hz), n_neurons)))
+
+
 TARGET_RATES: dict[str, type[TargetRateConfig]] = {
     "none": NoTargetConfig,
     "constant": ConstantTargetConfig,
     "listed": ListedTargetConfig,
     "lognormal": LognormalTargetConfig,
+    "loguniform": LogUniformTargetConfig,
 }
 
 

@@ -29,16 +29,18 @@ class Source:
         read: Gives a signal of some rows: `read("states", slice(0, 8))` is (8, time, state). Row k of the
             states is the state after input k.
         signals: The names that `read` knows: `states`, and whichever there are of `initial_state`, `inputs`,
-            `inputs_clean`, `perturbations`, `targets` and `behavior`.
+            `inputs_clean`, `perturbations`, `targets`, `behavior`, `messages`, `input_messages` and `mode`.
         units: Unit of each signal that has one of its own.
-        axes: Ids of the axes `state`, `input`, `target`, `behavior`, `condition` and `region`, as far as
-            there are any.
+        axes: Ids of the axes `state`, `input`, `target`, `behavior`, `condition`, `region` and `mode`, as far
+            as there are any.
         columns: Columns of the tables, by table and name; `trials/split` and `trials/length` apart.
         column_units: Unit of each column that has one, by `table/name`.
         phases: (trial, 2) first bin and the bin after the last, -1 where a trial has none.
         dynamics: What moves the states; None where it has no portable form.
         probe: Its proof, from whoever made the dynamics.
         parents: The files that the trials come from.
+        state_regions: (state,) region of each state, each one slice, where a neuron sees the states of one
+            region alone; None where neurons see all states.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Source:
     dynamics: Dynamics | None = None
     probe: Probe | None = None
     parents: tuple[Parent, ...] = ()
+    state_regions: NDArray[np.int32] | None = None
 
     def valid_bins(self, rows: slice) -> NDArray[np.bool_]:
         """Bins of these trials that are no padding, (trial, time)."""
