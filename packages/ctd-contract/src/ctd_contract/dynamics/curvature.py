@@ -70,6 +70,7 @@ class _Path(NamedTuple):
 
     Attributes:
         gated: What the reset gate multiplies: U_n h + b_hn (`after`) or h (`before`).
+        lag: h - n.
         free: 1 where the new state isn't clipped.
     """
 
@@ -97,7 +98,9 @@ class GRUCurvature(Curvature):
         self._gates = joined[:2].reshape(2 * size, -1)
         self._M_r, self._M_z, self._U = joined[0], joined[1], U[2]
         self._state = np.eye(*self._M_r.shape)
-        self._recurrent, self._driven = self._U @ self._state, joined[2] - self._U @ self._state
+        # The candidate's own rows, apart: what acts through the reset gate (`after`), and what doesn't.
+        self._recurrent = np.concatenate([U[2], np.zeros_like(W[2])], axis=1)
+        self._driven = np.concatenate([np.zeros_like(U[2]), W[2]], axis=1)
         self._bias_gates = (cell.bias_input + cell.bias_state)[: 2 * size]
         self._bias_input, self._bias_state = cell.bias_input[2 * size :], cell.bias_state[2 * size :]
 
