@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 Tree = TypeVar("Tree")
+NOTES = "notes"
 
 
-def save(path: Path, tree: object) -> None:
-    """Write every leaf under its path in the tree, atomically."""
+def save(path: Path, tree: object, notes: Mapping[str, Any] | None = None) -> None:
+    """Write every leaf under its path in the tree, and notes as JSON in the file's header, atomically."""
     leaves = {jax.tree_util.keystr(where): np.asarray(leaf) for where, leaf in _leaves(tree)}
     partial = path.with_suffix(".partial")
-    save_file(leaves, partial)
+    save_file(leaves, partial, {NOTES: json.dumps(dict(notes or {}))})
     os.replace(partial, path)
 
 
@@ -32,7 +35,7 @@ def load(path: Path, like: Tree) -> Tree:
     try:
         stored = load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path} can't be read ({error}): start again with overwrite=true") from None
+        raise _damaged(path, error) from None
     wanted = {jax.tree_util.keystr(where): leaf for where, leaf in _leaves(like)}
     if different := sorted(stored.keys() ^ wanted.keys()):
         raise ValueError(f"{path} holds another model: {different[0]} is in only one of the two")
@@ -41,6 +44,23 @@ def load(path: Path, like: Tree) -> Tree:
             raise ValueError(f"{path}: {name} is {stored[name].shape}, this model has {leaf.shape}")
     leaves = [jnp.asarray(stored[name], leaf.dtype) for name, leaf in wanted.items()]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def load_notes(path: Path) -> dict[str, Any]:
+    """The notes of a file.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    try:
+        with safe_open(path, "numpy") as file:
+            return json.loads((file.metadata() or {}).get(NOTES, "{}"))
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} can't be read ({error}): start again with overwrite=true")
 
 
 def _leaves(tree: object) -> list[tuple[tuple, jax.Array]]:

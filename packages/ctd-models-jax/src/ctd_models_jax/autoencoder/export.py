@@ -12,8 +12,9 @@ import numpy as np
 import ctd_contract as cc
 from ctd_contract.dynamics import GRU, Affine, Dynamics
 from ctd_contract.readout import Layer
-from ctd_models_jax.autoencoder import AffineCell, Inferred, Parameters, SequentialAutoencoder, decode
+from ctd_models_jax.autoencoder.model import Inferred, Parameters, SequentialAutoencoder, decode
 from ctd_models_jax.recording import Recording
+from ctd_models_jax.sequences import AffineCell
 
 
 def infer_all(

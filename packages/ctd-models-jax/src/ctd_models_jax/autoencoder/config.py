@@ -1,21 +1,15 @@
-"""Every setting of the package and its default."""
+"""Settings of sequential autoencoders and their defaults."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ctd_contract.command.config import CommandConfig
+from ctd_models_jax.checks import require_positive, require_share
 
-
-def _require_positive(config: object, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) <= 0:
-            raise ValueError(f"{name} must be above 0, got {getattr(config, name)}")
-
-
-def _require_share(config: object, name: str) -> None:
-    if not 0 <= getattr(config, name) < 1:
-        raise ValueError(f"{name} must lie in [0, 1), got {getattr(config, name)}")
+if TYPE_CHECKING:
+    from ctd_models_jax.training import Stage
 
 
 @dataclass
@@ -35,8 +29,8 @@ class AutoencoderConfig:
     inputs: list[str] = field(default_factory=lambda: ["inputs"])
 
     def __post_init__(self) -> None:
-        _require_positive(self, "units", "encoder_units")
-        _require_share(self, "dropout")
+        require_positive(self, "units", "encoder_units")
+        require_share(self, "dropout")
 
 
 @dataclass
@@ -73,8 +67,21 @@ class TrainingConfig:
     checkpoint_every: int = 25
 
     def __post_init__(self) -> None:
-        _require_positive(self, "epochs", "batch_size", "learning_rate", "gradient_clip", "checkpoint_every")
-        _require_share(self, "coordinated_dropout")
+        require_positive(self, "epochs", "batch_size", "learning_rate", "gradient_clip", "checkpoint_every")
+        require_share(self, "coordinated_dropout")
+
+    def stages(self) -> list[Stage]:
+        """The one stage that this is."""
+        from ctd_models_jax.training import Stage
+
+        return [
+            Stage(
+                epochs=self.epochs,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                clip=self.gradient_clip,
+            )
+        ]
 
 
 @dataclass

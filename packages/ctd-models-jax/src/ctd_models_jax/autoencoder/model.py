@@ -15,14 +15,8 @@ import numpy as np
 from jax import Array
 
 from ctd_models_jax.recording import Recording
-
-
-class AffineCell(eqx.Module):
-    """x' = A x + B u + c."""
-
-    A: Array
-    B: Array
-    c: Array
+from ctd_models_jax.sequences import AffineCell, affine_scan, gru_scan
+from ctd_models_jax.training import all_trainable
 
 
 class Parameters(NamedTuple):
@@ -43,38 +37,6 @@ class Inferred(NamedTuple):
     log_counts: Array
     states: Array
     initial_state: Array
-
-
-def gru_scan(cell: eqx.nn.GRUCell, inputs: Array, state: Array, mask: Array | None = None) -> Array:
-    """States (trial, time, state) of a GRU after each input; where `mask` (trial, time) is 0 the state stays.
-
-    The input projections are one product over all bins; only the recurrent one is inside the scan.
-    Reset after the product, gates r, z, n, as in torch and cuDNN.
-    """
-    projected = jnp.swapaxes(inputs @ cell.weight_ih.T + jnp.asarray(cell.bias), 0, 1)
-    keep = jnp.ones(projected.shape[:2]) if mask is None else jnp.swapaxes(mask, 0, 1)
-
-    def step(h: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
-        given, kept = x
-        input_r, input_z, input_n = jnp.split(given, 3, -1)
-        state_r, state_z, state_n = jnp.split(h @ cell.weight_hh.T, 3, -1)
-        r, z = jax.nn.sigmoid(input_r + state_r), jax.nn.sigmoid(input_z + state_z)
-        n = jnp.tanh(input_n + r * (state_n + jnp.asarray(cell.bias_n)))
-        new = jnp.where(kept[:, None] > 0, n + z * (h - n), h)
-        return new, new
-
-    return jnp.swapaxes(jax.lax.scan(step, state, (projected, keep))[1], 0, 1)
-
-
-def affine_scan(cell: AffineCell, inputs: Array, state: Array) -> Array:
-    """States (trial, time, state) of a linear system after each input."""
-    driven = jnp.swapaxes(inputs @ cell.B.T + cell.c, 0, 1)
-
-    def step(x: Array, b: Array) -> tuple[Array, Array]:
-        new = x @ cell.A.T + b
-        return new, new
-
-    return jnp.swapaxes(jax.lax.scan(step, state, driven)[1], 0, 1)
 
 
 def decode(cell: eqx.nn.GRUCell | AffineCell, inputs: Array, state: Array) -> Array:
@@ -118,7 +80,7 @@ class SequentialAutoencoder:
             decoder=self._decoder(keys[3]),
             readout=eqx.tree_at(lambda layer: layer.bias, readout, jnp.log(jnp.maximum(mean_counts, 1e-3))),
         )
-        return params, jax.tree.map(eqx.is_inexact_array, params)
+        return params, all_trainable(params)
 
     def _decoder(self, key: Array) -> eqx.nn.GRUCell | AffineCell:
         if self.cell == "gru":
@@ -152,13 +114,20 @@ class SequentialAutoencoder:
         return Inferred(log_counts, states, initial_state)
 
     def loss(
-        self, params: Parameters, recording: Recording, *, key: Array | None, hidden_share: float
-    ) -> Array:
-        """Mean Poisson negative log-likelihood (without the factorial) over the scored counts.
+        self,
+        params: Parameters,
+        recording: Recording,
+        *,
+        key: Array | None,
+        step: Array | int = 0,
+        hidden_share: float = 0.0,
+    ) -> dict[str, Array]:
+        """``poisson``: the mean negative log-likelihood (without the factorial) over the scored counts.
 
         With a key, coordinated dropout hides a share of the held-in counts from the encoder, and of the
         held-in ones only these are scored.
         """
+        del step
         held_in = jnp.asarray(self.held_in)
         counts, weight = jnp.asarray(recording.counts), jnp.asarray(recording.scored)
         seen, dropout_key = counts, None
@@ -170,7 +139,12 @@ class SequentialAutoencoder:
                 weight = weight * (hidden | ~held_in)
         log_counts = self.infer(params, self.shown(seen), recording, dropout_key).log_counts
         error = jnp.exp(log_counts) - counts * log_counts
-        return jnp.sum(weight * error) / jnp.maximum(jnp.sum(weight), 1.0)
+        return {"poisson": jnp.sum(weight * error) / jnp.maximum(jnp.sum(weight), 1.0)}
+
+    def score(self, params: Parameters, recording: Recording, *, key: Array) -> dict[str, Array]:
+        """The loss with nothing dropped."""
+        del key
+        return self.loss(params, recording, key=None)
 
     def shown(self, counts: Array) -> Array:
         """The held-in neurons of counts (..., neuron): what the encoder is shown."""

@@ -1,0 +1,53 @@
+"""Which model's command runs, and on which device."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ctd_models_jax import accelerator, cli
+
+
+@pytest.fixture
+def _other(monkeypatch):
+    monkeypatch.setitem(cli.MODELS, "other", "ctd_models_jax.other.command")
+
+
+@pytest.mark.usefixtures("_other")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["model=othr"], "there is no model 'othr' (did you mean 'other'?)"),
+        (["-m", "model=gru,other"], "these models have different settings"),
+        (["-m", "model=gru,ldss"], "there is no model 'ldss' (did you mean 'lds'?)"),
+    ],
+)
+def test_an_unknown_model_is_a_sentence(arguments, words, capsys):
+    assert cli.COMMAND.invoke(arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_models_of_one_family_share_a_command():
+    assert cli.chosen([]) is cli.chosen(["model=gru,lds"]) is cli.chosen(["seed=1", "model=lds"])
+
+
+@pytest.mark.parametrize(
+    ("plugin", "driver", "given", "expected"),
+    [
+        (False, False, None, None),
+        (True, True, None, None),
+        (True, False, None, "cpu"),
+        (True, False, "cuda", "cuda"),
+    ],
+)
+def test_without_a_driver_the_cuda_plugin_is_left_alone(monkeypatch, plugin, driver, given, expected):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setenv("NPROC", "7")
+    if given:
+        monkeypatch.setenv("JAX_PLATFORMS", given)
+    monkeypatch.setattr(accelerator.importlib.util, "find_spec", lambda name: object() if plugin else None)
+    monkeypatch.setattr(accelerator, "has_cuda_driver", lambda: driver)
+    accelerator.prepare(3)
+    assert os.environ["NPROC"] == "3"
+    assert os.environ.get("JAX_PLATFORMS") == expected
