@@ -18,6 +18,7 @@ from .opaque import Opaque
 from .probe import PROBE_SIZE, PROBE_TOLERANCE, Probe
 from .residual_mlp import ResidualMLP
 from .rnn import RNN
+from .switching_mlp import SwitchingMLP
 
 __all__ = [
     "DYNAMICS_KINDS",
@@ -34,6 +35,7 @@ __all__ = [
     "Opaque",
     "Probe",
     "ResidualMLP",
+    "SwitchingMLP",
     "make_dynamics",
     "nonlinearity",
 ]

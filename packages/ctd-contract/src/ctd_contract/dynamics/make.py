@@ -18,9 +18,10 @@ from .ode_mlp import OdeMLP
 from .opaque import Opaque
 from .residual_mlp import ResidualMLP
 from .rnn import RNN
+from .switching_mlp import SwitchingMLP
 
 DYNAMICS_KINDS: dict[str, type[Dynamics]] = {
-    cls.kind: cls for cls in (Affine, RNN, GRU, ResidualMLP, OdeMLP, JSLDS, Opaque)
+    cls.kind: cls for cls in (Affine, RNN, GRU, ResidualMLP, OdeMLP, JSLDS, SwitchingMLP, Opaque)
 }
 
 
