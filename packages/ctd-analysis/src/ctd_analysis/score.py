@@ -9,7 +9,7 @@ import numpy as np
 
 from ctd_analysis.bootstrap import Bootstrap, Undefined
 from ctd_analysis.differences import Resampled
-from ctd_analysis.metrics import INPUT_METRICS, METRICS, Metric
+from ctd_analysis.metrics import INPUT_METRICS, METRICS, Metric, forecast_metrics
 from ctd_analysis.results import CEILINGS, Definition, Integers, LeftOut, MetricRow, ModelResult
 from ctd_analysis.sources import Inference, Recording, Signal, blocks
 
@@ -23,7 +23,12 @@ _REASONS = {
     "changing_inputs": "the recording has no inputs before noise with a target for each channel",
     "true_communication": "the recording has no true messages between regions",
     "communication": "the model has no messages between regions",
+    "activity": "the recording has no continuous activity",
+    "true_activity": "the recording has no true activity",
+    "true_mode": "the recording has no true modes",
     "rates": "the model gives no rates",
+    "activity_prediction": "the model predicts no continuous activity",
+    "mode_probability": "the model has no modes",
     "states": "the model gives no states",
     "inferred_inputs": "the model infers no inputs",
 }
@@ -62,7 +67,9 @@ def score_model(
         ValueError: The model lacks trials of the scored split, or its rates are no rates.
     """
     scored = scored_trials(recording, inference, split)
-    train = np.flatnonzero(recording.file.split("train") & inference.has)
+    learned = {
+        name: np.flatnonzero(recording.file.split(name) & inference.has) for name in ("train", "valid")
+    }
     signals = _true_signals(recording) | {k: v for k, v in inference.signals.items() if k != "inputs"}
     left_out: list[LeftOut] = []
     metrics: list[Metric] = []
@@ -74,7 +81,8 @@ def score_model(
             metrics.append(metric)
         elif (missing := LeftOut(model.name, model.seed, metric.name, reason)) not in left_out:
             left_out.append(missing)
-    _run(recording, signals, metrics, train, scored, inference.file.path.name)
+    metrics += forecast_metrics(signals)
+    _run(recording, signals, metrics, learned, scored, inference.file.path.name)
     found = _scores(recording.file.name, (model.name, model.seed, split), metrics, bootstrap)
     return replace(found, left_out=(*left_out, *found.left_out))
 
@@ -91,12 +99,12 @@ def score_ceilings(recording: Recording, *, split: str, bootstrap: Bootstrap) ->
         Of each of `CEILINGS` that is known.
     """
     known = _true_signals(recording)
-    train, scored = recording.split("train"), recording.split(split)
+    learned, scored = {"train": recording.split("train")}, recording.split(split)
     for name, source in zip(CEILINGS, ("clean_inputs", "changing_inputs"), strict=True):
         if source in known:
             signals = known | {"inferred_inputs": known[source]}
             metrics = [kind() for kind in INPUT_METRICS if set(kind.requires) <= signals.keys()]
-            _run(recording, signals, metrics, train, scored, recording.file.path.name)
+            _run(recording, signals, metrics, learned, scored, recording.file.path.name)
             found = _scores(recording.file.name, (name, -1, split), metrics, bootstrap)
             yield replace(found, left_out=(), resampled=())
 
@@ -143,11 +151,10 @@ def _run(
     recording: Recording,
     signals: Mapping[str, Signal],
     metrics: Sequence[Metric],
-    train: Integers,
+    learned: Mapping[str, Integers],
     scored: Integers,
     name: str,
 ) -> None:
-    fitted = [metric for metric in metrics if metric.fits]
     optional = {"observed"} & signals.keys()
 
     def needed(chosen: Sequence[Metric], extra: set[str]) -> dict[str, Signal]:
@@ -155,8 +162,9 @@ def _run(
         return {name: signals[name] for name in signals if name in names}
 
     try:
-        if fitted:
-            for block in blocks(recording, needed(fitted, optional), train):
+        for split, trials in learned.items():
+            fitted = [metric for metric in metrics if metric.fits and metric.fits_on == split]
+            for block in blocks(recording, needed(fitted, optional), trials) if fitted else ():
                 for metric in fitted:
                     metric.fit(block)
         if metrics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from ctd_analysis.metrics import Block, Ends, Session
 from ctd_analysis.results import Flags, Floats, Integers
 from ctd_contract.reader import Array, ContractFile
 
+_FORECAST = re.compile(r"forecast_[1-9][0-9]*")
 # Bins that are in memory at once: of 128 float64 states they take 16 MB.
 _BLOCK_BINS = 16384
 
@@ -27,6 +29,7 @@ class TrialArray:
         columns: Order of its last axis; None for its own. The axes behind time count as one.
         ends: Of channels of communication, which regions they connect.
         bins: Its bins that are the recording's; None for all.
+        regions: Of states, the region of each.
     """
 
     array: Array
@@ -34,6 +37,7 @@ class TrialArray:
     columns: Integers | None = None
     ends: Ends | None = None
     bins: slice | None = None
+    regions: Integers | None = None
 
     def read(self, trials: Integers) -> Floats:
         """The signal of some of the recording's trials, (trial, time, ...)."""
@@ -56,6 +60,7 @@ class ChangingInputs:
     inputs: TrialArray
     targets: TrialArray
     ends: None = None
+    regions: None = None
 
     def read(self, trials: Integers) -> Floats:
         """These inputs of some of the recording's trials, (trial, time, input)."""
@@ -86,8 +91,9 @@ class Recording:
         condition_bins: Bins from which conditions are decoded, counted from 1.
 
     Attributes:
-        signals: `spikes`, `observed`, `behavior`, `true_rates`, `true_states`, `true_communication`,
-            `inputs`, `clean_inputs`, `driving_inputs`, `targets`, as far as known.
+        signals: `spikes`, `observed`, `behavior`, `activity`, `true_rates`, `true_activity`, `true_states`,
+            `true_mode`, `true_communication`, `inputs`, `clean_inputs`, `driving_inputs`, `targets`, as
+            far as known.
         changing_inputs: The clean inputs that change their targets; None where not each has a target.
         session: What all trials share.
         lengths: Bins that are not padding, (trial,).
@@ -150,8 +156,8 @@ class Inference:
         ValueError: It belongs to another recording.
 
     Attributes:
-        signals: `rates`, `states`, `inferred_inputs`, `communication`, `inputs`, as far as the model gives
-            them.
+        signals: `rates`, `activity_prediction`, `states`, `inferred_inputs`, `inputs`, `mode_probability`,
+            `communication` and `forecast_<bins>`, as far as the model gives them.
         has: Trials of the recording that the model has, (trial,).
     """
 
@@ -166,9 +172,12 @@ class Inference:
         if len(file.time) != len(recording.file.time) or not _same_times(file.time, recording.file):
             raise ValueError(f"{file.path.name} has other time bins than {recording.file.path.name}")
         columns = _neuron_columns(file, recording.file)
+        by_neuron = ["rates", "activity_prediction", *filter(_FORECAST.fullmatch, file.signals)]
+        signals: dict[str, Integers | None] = dict.fromkeys(by_neuron, columns)
+        signals |= dict.fromkeys(("states", "inferred_inputs", "inputs", "mode_probability"))
         self.signals = {
-            name: TrialArray(file.signals[name], rows, columns if name == "rates" else None)
-            for name in ("rates", "states", "inferred_inputs", "inputs")
+            name: TrialArray(file.signals[name], rows, order, regions=_regions(file, name))
+            for name, order in signals.items()
             if name in file.signals
         } | _communication("communication", file, file.signals, rows)
 
@@ -180,7 +189,9 @@ def blocks(recording: Recording, signals: Mapping[str, Signal], trials: Integers
         chosen = trials[start : start + size]
         arrays = {name: signal.read(chosen) for name, signal in signals.items()}
         ends = {name: signal.ends for name, signal in signals.items() if signal.ends is not None}
-        yield Block(recording.session, recording.valid(chosen), arrays, recording.conditions[chosen], ends)
+        regions = {name: s.regions for name, s in signals.items() if s.regions is not None}
+        valid, conditions = recording.valid(chosen), recording.conditions[chosen]
+        yield Block(recording.session, valid, arrays, conditions, ends, regions)
 
 
 def _known(file: ContractFile, rows: Integers) -> dict[str, TrialArray]:
@@ -191,12 +202,25 @@ def _known(file: ContractFile, rows: Integers) -> dict[str, TrialArray]:
         "inputs": file.signals.get("inputs"),
         "true_rates": file.truth.get("rates"),
         "true_states": file.truth.get("states"),
+        "true_mode": file.truth.get("mode"),
+        "activity": file.signals.get("activity"),
+        "true_activity": file.truth.get("activity_prediction"),
         "clean_inputs": file.signals.get("inputs_clean") or file.truth.get("inputs_clean"),
         "driving_inputs": file.truth.get("inputs"),
         "targets": file.truth.get("targets"),
     }
-    known = {name: TrialArray(array, rows) for name, array in found.items() if array is not None}
+    known = {
+        name: TrialArray(array, rows, regions=_regions(file, name.removeprefix("true_")))
+        for name, array in found.items()
+        if array is not None
+    }
     return known | _communication("true_communication", file, file.truth, rows)
+
+
+def _regions(file: ContractFile, name: str) -> Integers | None:
+    """Region of each state, for states alone."""
+    column = file.tables.get("states", {}).get("region") if name == "states" else None
+    return None if column is None else np.asarray(column, np.int64)
 
 
 def _communication(

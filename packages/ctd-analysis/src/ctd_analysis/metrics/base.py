@@ -69,9 +69,11 @@ class Block:
         signals: Name -> float array (trial, time, dimension). The names are the metrics' own: `spikes`,
             `observed`, `behavior`, `rates`, `states`, `inferred_inputs`, and `true_rates`, `true_states`,
             `clean_inputs`, `driving_inputs`, `changing_inputs`, and `communication`, `true_communication`:
-            what regions send each other.
+            what regions send each other; `mode_probability` and `true_mode`; `activity`,
+            `activity_prediction` and `true_activity`; `forecast_<bins>`.
         conditions: Of the trials, -1 without, (trial,); None where nothing is known of them.
-        ends: Of the channels of these two, by their name.
+        ends: Of the channels of communication, by the signal's name.
+        regions: Region of each dimension of `states` and `true_states`, by their name.
     """
 
     session: Session
@@ -79,6 +81,7 @@ class Block:
     signals: Mapping[str, Floats]
     conditions: Integers | None = None
     ends: Mapping[str, Ends] = field(default_factory=dict)
+    regions: Mapping[str, Integers] = field(default_factory=dict)
 
     def rows(self, name: str) -> Floats:
         """A signal's bins that are not padding, (row, dimension)."""
@@ -88,18 +91,20 @@ class Block:
 class Metric(ABC):
     """A metric of one model: made anew for every model, fed with blocks, asked for its estimates.
 
-    Class attributes:
+    Attributes, of the class as a rule:
         name: The metric's name, or a common name when it gives several.
         requires: The signals it needs.
         definitions: The forms it gives, ours before the published ones.
-        fits: True when `fit` has to see the training split before `score` sees the scored one.
+        fits: True when `fit` has to see a split before `score` sees the scored one.
+        fits_on: That split.
         comparable: False when the number is in a unit of the model's own.
     """
 
-    name: ClassVar[str]
-    requires: ClassVar[tuple[str, ...]]
-    definitions: ClassVar[tuple[Definition, ...]]
+    name: str
+    requires: tuple[str, ...]
+    definitions: tuple[Definition, ...]
     fits: ClassVar[bool] = False
+    fits_on: ClassVar[str] = "train"
     comparable: ClassVar[bool] = True
 
     def missing(self, session: Session) -> str | None:
@@ -108,7 +113,7 @@ class Metric(ABC):
         return None
 
     def fit(self, block: Block) -> None:
-        """Learns from trials of the training split."""
+        """Learns from trials of the split `fits_on`."""
         del block
 
     @abstractmethod
@@ -130,6 +135,7 @@ def block_of(
     conditions: Integers | None = None,
     condition_bins: tuple[int, ...] = (),
     ends: Mapping[str, Ends] | None = None,
+    regions: Mapping[str, Integers] | None = None,
     **signals: Floats,
 ) -> Block:
     """A block from arrays; what is not given is the usual: no padding, nothing held out, no forward bins.
@@ -143,6 +149,7 @@ def block_of(
         conditions: Of the trials, -1 without, (trial,).
         condition_bins: Bins from which conditions are decoded, counted from 1.
         ends: As in `Block`.
+        regions: As in `Block`.
         **signals: Name -> (trial, time, dimension), as in `Block.signals`.
     """
     trials, time = next(iter(signals.values())).shape[:2]
@@ -161,7 +168,7 @@ def block_of(
     arrays = {name: np.asarray(array, dtype=np.float64) for name, array in signals.items()}
     known = everywhere if valid is None else np.asarray(valid, dtype=bool)
     chosen = None if conditions is None else np.asarray(conditions)
-    return Block(session, known, arrays, chosen, ends or {})
+    return Block(session, known, arrays, chosen, ends or {}, regions or {})
 
 
 def score_arrays(
