@@ -9,8 +9,8 @@ import pytest
 
 from ctd_contract.dynamics import GRU, Affine
 from ctd_models_jax.autoencoder import SequentialAutoencoder
-from ctd_models_jax.autoencoder.export import portable_dynamics
 from ctd_models_jax.autoencoder.model import decode
+from ctd_models_jax.portable import portable
 from ctd_models_jax.recording import Recording
 from ctd_models_jax.sequences import gru_scan
 
@@ -37,7 +37,7 @@ def infer(model, params, recording):
 @pytest.mark.parametrize(("cell", "kind"), [("gru", GRU), ("lds", Affine)])
 def test_decoder_equals_the_contracts_dynamics(cell, kind):
     model, params, _, recording = make(cell)
-    dynamics = portable_dynamics(params, ("inputs",))
+    dynamics = portable(params.decoder, ("inputs",), state_size=UNITS, input_size=INPUTS)
     assert isinstance(dynamics, kind)
     inferred = infer(model, params, recording)
     state = np.asarray(inferred.initial_state, np.float64)

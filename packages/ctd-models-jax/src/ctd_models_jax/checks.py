@@ -12,6 +12,13 @@ def require_positive(config: object, *names: str) -> None:
             raise ValueError(f"{name} must be above 0, got {getattr(config, name)}")
 
 
+def require_not_negative(config: object, *names: str) -> None:
+    """Refuse settings below 0."""
+    for name in names:
+        if getattr(config, name) < 0:
+            raise ValueError(f"{name} must not be negative, got {getattr(config, name)}")
+
+
 def require_share(config: object, *names: str) -> None:
     """Refuse settings outside [0, 1)."""
     for name in names:

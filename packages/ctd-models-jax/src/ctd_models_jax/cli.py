@@ -16,6 +16,7 @@ NAME = "ctd-models-jax"
 MODELS = {
     "gru": "ctd_models_jax.autoencoder.command",
     "lds": "ctd_models_jax.autoencoder.command",
+    "jslds": "ctd_models_jax.jslds.command",
 }
 DEFAULT = "gru"
 

@@ -62,6 +62,7 @@ class Epoch:
     Attributes:
         loss: Of a batch: ``loss(params, batch, key=..., step=...)`` gives named terms, whose sum counts.
         score: Of the valid split: ``score(params, valid, key=...)``, likewise; None for no validation.
+        monitor: The score that decides which epoch is best; None for the sum of all.
         batches: Where batches come from.
         optimizer: The stage's.
         static: The parts of the parameters that are no arrays.
@@ -74,6 +75,7 @@ class Epoch:
     optimizer: optax.GradientTransformation
     static: Any
     first_step: int = 0
+    monitor: str | None = None
 
     def __call__(self, state: State, train: Any, valid: Any, key: Array) -> tuple[State, Figures]:
         """Run the steps, score, keep the best; where a term is not finite the state stays as it was.
@@ -97,10 +99,10 @@ class Epoch:
         (trained, optimizer), terms = jax.lax.scan(step, (state.trained, state.optimizer), steps)
         params = self._join(trained, state.frozen)
         scores = {} if self.score is None else self.score(params, valid, key=score_key)
-        figures = _figures(terms, scores, self.batches.steps)
+        figures = _figures(terms, scores, self.batches.steps, self.monitor)
         last = self.batches.steps - 1
         figures.broken_at[PARAMETERS] = jnp.where(jnp.isfinite(_norm(trained)), last + 1, last)
-        total = _sum(scores) if scores else -jnp.asarray(state.epoch, jnp.float32)
+        total = figures.valid["loss"] if scores else -jnp.asarray(state.epoch, jnp.float32)
         better = total < state.best_score  # without scores the last epoch is the best
         new = State(
             trained=trained,
@@ -131,14 +133,14 @@ class Epoch:
         return eqx.combine(trained, frozen, self.static)
 
 
-def _figures(terms: dict[str, Array], scores: dict[str, Array], steps: int) -> Figures:
+def _figures(terms: dict[str, Array], scores: dict[str, Array], steps: int, monitor: str | None) -> Figures:
     broken = {f"train/{name}": _first(~jnp.isfinite(values), steps) for name, values in terms.items()}
     broken |= {
         f"valid/{name}": jnp.where(jnp.isfinite(value), steps, steps - 1) for name, value in scores.items()
     }
     means = {name: values.mean() for name, values in terms.items()}
     total = _sum({name: value for name, value in means.items() if name != GRADIENT})
-    valid = {**scores, "loss": _sum(scores)} if scores else {}
+    valid = {**scores, "loss": scores[monitor] if monitor else _sum(scores)} if scores else {}
     return Figures(train={**means, "loss": total}, valid=valid, broken_at=broken)
 
 

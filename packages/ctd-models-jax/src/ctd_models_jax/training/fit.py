@@ -52,6 +52,7 @@ def fit(
     train: Any = None,
     valid: Any = None,
     score: Score | None = None,
+    monitor: str | None = None,
     folder: Path | None = None,
     resume: bool = False,
     checkpoint_every: int = 25,
@@ -72,6 +73,7 @@ def fit(
         train: Tree of arrays whose first axis is the trial.
         valid: Data that `score` sees.
         score: ``score(params, valid, key=...)`` gives named terms; the epoch of the lowest sum is the best.
+        monitor: The term of the score that decides instead of the sum.
         folder: Where to write ``metrics.csv`` and ``checkpoints/``; nothing is written without it.
         resume: Go on from the checkpoint in `folder`, if there is one; ends as if never interrupted.
         checkpoint_every: Epochs between two checkpoints.
@@ -99,7 +101,7 @@ def fit(
         state, done = _start(arrays, stage.selected(arrays, flags), optimizer, seeds=key.shape), 0
         if notes is not None and record is not None:
             state, done, notes = record.load(state), int(notes["epoch"]), None
-        epoch = Epoch(loss, score, batches, optimizer, static, first_step)
+        epoch = Epoch(loss, score, batches, optimizer, static, first_step, monitor)
         # Placed like the data, lest the second epoch's arguments differ from the first's and compile again.
         state, stage_key = jax.device_put((state, _fold(key, number)), device)
         call = partial(_compiled(epoch, seeds=key.shape), train=train, valid=valid, key=stage_key)

@@ -1,0 +1,87 @@
+"""``ctd-models-jax model=jslds``: train a network on a task together with its JSLDS; write a file of each."""
+
+from __future__ import annotations
+
+from ctd_contract.command import Command, Run, RunFailed, progress
+from ctd_models_jax import accelerator
+from ctd_models_jax.jslds.config import JSLDSConfig, JSLDSFitConfig
+from ctd_models_jax.tasks.config import TASKS
+
+NETWORK = "task.h5"
+_PUBLISHED = (
+    "training.schedule=exponential",
+    "training.learning_rate=0.02",
+    "training.decay=0.9999",
+    "training.epsilon=0.1",
+    "training.gradient_clip=10",
+    "training.batch_size=256",
+)
+# Smith et al. 2021: settings of the authors' notebooks.
+PRESETS = {
+    "published_bit_memory": ("task=bit_memory", "training.steps=40000", *_PUBLISHED),
+    "published_context_integration": (
+        *("task=context_integration", "task.biases=normal", "training.steps=50000", *_PUBLISHED),
+        *("model.cell=tanh", "model.units=128", "model.weights.rnn=1", "model.weights.l2=1e-5"),
+    ),
+}
+
+
+def run(config: JSLDSFitConfig, run: Run) -> None:
+    """Train both systems, run them through trials of their own, write ``task.h5`` and ``inference.h5``."""
+    accelerator.prepare(config.threads)
+
+    import dataclasses
+    from functools import partial
+
+    import jax
+
+    from ctd_models_jax.jslds import JSLDS, LossWeights, export
+    from ctd_models_jax.tasks import draw
+    from ctd_models_jax.training import Generated, NonFiniteLossError, fit
+
+    task, training = config.task, config.training
+    settings = {**vars(config.model), "weights": LossWeights(**dataclasses.asdict(config.model.weights))}
+    sizes = (len(task.input_names), len(task.target_names))
+    model = JSLDS(*sizes, **settings, input_kept=task.context_inputs)
+    start_key, fit_key, valid_key, trials_key = jax.random.split(jax.random.key(config.seed), 4)
+    params, trainable = model.initialize(start_key)
+    batches = Generated(partial(draw, task, n_trials=training.batch_size), training.steps_per_call)
+    stages = training.stages()
+    try:
+        with progress(stages[0].length(batches.steps) * batches.steps, "training") as bar:
+            result = fit(
+                *(params, trainable, model.loss, batches),
+                stages=stages,
+                key=fit_key,
+                valid=draw(task, valid_key, training.n_valid),
+                score=model.score,
+                monitor="loss",
+                folder=run.folder,
+                resume=run.resume,
+                checkpoint_every=training.checkpoint_every,
+                after_epoch=lambda figures: bar.advance(
+                    batches.steps, relative_error=float(figures["valid/relative_error"])
+                ),
+            )
+    except NonFiniteLossError as error:
+        raise RunFailed(str(error)) from error
+    trials = draw(task, trials_key, config.n_trials)
+    rollout = model.infer(result.params, trials.inputs)
+    name = config.name or f"{run.config['task']['name']}_jslds"
+    origin = export.Origin(name=name, run=run.id, seed=config.seed, config=run.config)
+    files = (model, result.params, task, trials, rollout, origin)
+    export.write_network(run.folder / NETWORK, *files)
+    export.write_jslds(run.result, run.folder / NETWORK, *files)
+
+
+COMMAND = Command(
+    name="ctd-models-jax",
+    config=JSLDSFitConfig,
+    run=run,
+    result="inference.h5",
+    summary="(model=jslds) train a network on a task together with a switching linear system that mimics it",
+    example="ctd-models-jax model=jslds task=bit_memory",
+    groups={"model": {"jslds": JSLDSConfig}, "task": TASKS},
+    choices={"model": "jslds", "task": "bit_memory"},
+    presets=PRESETS,
+)

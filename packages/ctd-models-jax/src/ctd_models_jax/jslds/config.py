@@ -1,0 +1,137 @@
+"""Settings of ``ctd-models-jax model=jslds`` and their defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ctd_contract.command.config import CommandConfig
+from ctd_models_jax.checks import require_choice, require_not_negative, require_positive
+from ctd_models_jax.tasks.config import BitMemoryConfig, TaskConfig
+
+if TYPE_CHECKING:
+    from ctd_models_jax.training import Stage
+
+
+@dataclass
+class WeightsConfig:
+    """Weights of the loss's terms, which are means over trials, bins and dimensions.
+
+    Attributes:
+        rnn: Of the network's error in the task.
+        jslds: Of the linear system's error in the task.
+        fixed_point: Of the squared drift (F(e, u*) - e)².
+        agreement: Of the squared distance (h - a)².
+        l2: Of the sum of squares of all parameters.
+        input_point: Of the squared distance of a learned u* from the trial's mean input.
+    """
+
+    rnn: float = 3.0
+    jslds: float = 1.0
+    fixed_point: float = 100.0
+    agreement: float = 10.0
+    l2: float = 0.0
+    input_point: float = 0.1
+
+    def __post_init__(self) -> None:
+        require_not_negative(self, *vars(self))
+
+
+@dataclass
+class JSLDSConfig:
+    """A network and its JSLDS.
+
+    Attributes:
+        cell: The network: ``gru``, ``tanh`` or ``relu``.
+        units: Size of the state.
+        gain: Spectral radius, roughly, of the recurrent weights at first.
+        layers: Layers of the expansion network.
+        activation: Its nonlinearity, ``tanh``; ``relu`` for a relu network.
+        learned_input_point: Whether the expansion network gives u* as well.
+        weights: Of the loss.
+    """
+
+    cell: str = "gru"
+    units: int = 100
+    gain: float = 0.9
+    layers: int = 2
+    activation: str = "tanh"
+    learned_input_point: bool = False
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+
+    def __post_init__(self) -> None:
+        require_choice(self, "cell", ("gru", "tanh", "relu"))
+        require_choice(self, "activation", ("tanh", "relu"))
+        require_positive(self, "units", "gain", "layers")
+
+
+@dataclass
+class JSLDSTrainingConfig:
+    """How network and JSLDS are trained together: Adam, trials drawn anew in each step.
+
+    Attributes:
+        steps: Updates, rounded up to whole compiled calls.
+        batch_size: Trials in a step.
+        learning_rate: Peak of the schedule.
+        schedule: ``cosine``, ``exponential`` or ``constant``.
+        decay: Factor per step of an exponential schedule.
+        epsilon: Adam's.
+        gradient_clip: Bound on the gradient's global norm.
+        n_valid: Trials that the score is computed on.
+        steps_per_call: Updates in one compiled call, after which the score is computed.
+        checkpoint_every: Calls between two checkpoints.
+    """
+
+    steps: int = 5000
+    batch_size: int = 64
+    learning_rate: float = 5e-3
+    schedule: str = "cosine"
+    decay: float = 0.9999
+    epsilon: float = 1e-8
+    gradient_clip: float = 10.0
+    n_valid: int = 256
+    steps_per_call: int = 100
+    checkpoint_every: int = 5
+
+    def __post_init__(self) -> None:
+        counts = ("steps", "batch_size", "n_valid", "steps_per_call", "checkpoint_every")
+        require_positive(self, *counts, "learning_rate", "decay", "epsilon", "gradient_clip")
+        require_choice(self, "schedule", ("cosine", "exponential", "constant"))
+
+    def stages(self) -> list[Stage]:
+        """The one stage that this is."""
+        from ctd_models_jax.training import Stage
+
+        return [
+            Stage(
+                steps=self.steps,
+                learning_rate=self.learning_rate,
+                schedule=self.schedule,
+                decay=self.decay,
+                epsilon=self.epsilon,
+                clip=self.gradient_clip,
+            )
+        ]
+
+
+@dataclass
+class JSLDSFitConfig(CommandConfig):
+    """Settings of the command.
+
+    Attributes:
+        task: What the network is trained on.
+        model: The network and its JSLDS.
+        training: How they are trained.
+        n_trials: Trials that the trained systems are run through, and that the files hold.
+        name: What they are called in tables and figures; by default the task's name and ``jslds``.
+    """
+
+    task: TaskConfig = field(default_factory=BitMemoryConfig)
+    model: JSLDSConfig = field(default_factory=JSLDSConfig)
+    training: JSLDSTrainingConfig = field(default_factory=JSLDSTrainingConfig)
+    n_trials: int = 1000
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.n_trials < 10:
+            raise ValueError(f"n_trials must be at least 10, got {self.n_trials}")

@@ -1,0 +1,69 @@
+"""Cells as dynamics of the contract, and the probe that proves them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ctd_contract.dynamics import GRU, RNN, Affine, Dynamics, Opaque, Probe
+from ctd_models_jax.cells import EquinoxCell, GatedCell, VanillaCell
+from ctd_models_jax.sequences import AffineCell
+
+
+def portable(cell: Any, inputs: Sequence[str], *, state_size: int, input_size: int) -> Dynamics:
+    """A cell as the contract's dynamics; one that has no portable form is opaque.
+
+    Args:
+        cell: Of this package, or Equinox's GRU.
+        inputs: Signals that drive it.
+        state_size: Length of its state.
+        input_size: Length of its input.
+    """
+    cell = cell.cell if isinstance(cell, EquinoxCell) else cell
+    arrays: Any = jax.tree.map(lambda a: np.asarray(a, np.float64) if eqx.is_inexact_array(a) else a, cell)
+    names = tuple(inputs)
+    match arrays:
+        case AffineCell():
+            return Affine(arrays.A, arrays.B, arrays.c, inputs=names)
+        case VanillaCell():
+            weights = (arrays.weight_state, arrays.weight_input, arrays.bias)
+            return RNN(*weights, nonlinearity=arrays.nonlinearity, inputs=names)
+        case GatedCell():
+            weights, zeros = (arrays.weight_input, arrays.weight_state), np.zeros_like(arrays.bias)
+            return GRU(*weights, arrays.bias, zeros, reset="before", inputs=names)
+        case eqx.nn.GRUCell(use_bias=True, bias=bias, bias_n=bias_n):
+            bias_state = np.concatenate([np.zeros(2 * state_size), np.asarray(bias_n)])
+            weights = (arrays.weight_ih, arrays.weight_hh)
+            return GRU(*weights, np.asarray(bias), bias_state, reset="after", inputs=names)
+        case _:
+            return Opaque(state_size, input_size, inputs=names)
+
+
+def float64_probe(
+    step: Callable[[Any, jax.Array, jax.Array], jax.Array],
+    params: Any,
+    states: Any,
+    inputs: Any,
+    *,
+    seed: int,
+) -> Probe:
+    """Visited states and inputs, and where our own code takes them, in float64.
+
+    Args:
+        step: ``step(params, states, inputs)``, (point, state) and (point, input) to (point, state).
+        params: The parameters.
+        states: (trial, time, state) visited states.
+        inputs: (trial, time, input).
+        seed: Of the choice.
+    """
+    state, given = Probe.points(states, inputs, seed)
+    with jax.enable_x64(True):
+        exact = jax.tree.map(
+            lambda a: jnp.asarray(np.asarray(a), jnp.float64) if eqx.is_inexact_array(a) else a, params
+        )
+        return Probe(state, given, np.asarray(step(exact, jnp.asarray(state), jnp.asarray(given))))
