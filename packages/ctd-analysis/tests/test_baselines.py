@@ -13,6 +13,7 @@ from ctd_analysis.baselines import (
     BASELINES,
     ConditionAverageConfig,
     FactorAnalysisConfig,
+    LinearDynamicsConfig,
     SmoothingConfig,
     predict,
 )
@@ -31,6 +32,7 @@ SMALL = {
     "condition_average": ConditionAverageConfig([0.02, 0.06], [0.0, 3.0]),
     "smoothing": SmoothingConfig([0.03, 0.08], [1.0, 5.0], [0.01, 0.1]),
     "factor_analysis": FactorAnalysisConfig([0.03, 0.08], [2, 3], [0.01, 0.1]),
+    "linear_dynamics": LinearDynamicsConfig([2, 3], [0.01, 0.1], [2]),
 }
 
 
@@ -63,6 +65,13 @@ def written(path, spikes, condition, *, rates=None, held_out=HELD_OUT, n_forward
         if rates is not None:
             file.truth("rates", rates)
     return path
+
+
+def counted(spikes, condition):
+    """Everything seen, no inputs, one region."""
+    inputs, nothing = np.zeros((*spikes.shape[:2], 0)), np.zeros(spikes.shape[2], bool)
+    everything, forward = np.ones(spikes.shape, bool), np.zeros(spikes.shape[1], bool)
+    return Counts(spikes, everything, nothing, forward, BIN_S, condition, inputs, nothing.astype(int))
 
 
 def predicted(path, method):
@@ -108,8 +117,7 @@ def test_constant_counts_stay_constant_and_nothing_recorded_is_the_mean():
 
 def test_the_condition_average_is_the_mean_over_trials_shrunk():
     spikes, _, condition = simulated(n_trials=30)
-    nothing = np.zeros(spikes.shape[2], bool)
-    counts = Counts(spikes, np.ones(spikes.shape, bool), nothing, np.zeros(16, bool), BIN_S, condition)
+    counts = counted(spikes, condition)
     plain = ConditionAverage(counts, 1e-6, prior_trials=0.0)
     floor = 0.01 * counts.mean()
     expected = np.stack([spikes[condition == c].mean(0) for c in range(3)])
@@ -138,8 +146,7 @@ def test_poisson_regression_finds_the_weights_and_bears_silence():
 def test_factors_are_those_of_all_rows():
     """scikit-learn's analysis of all rows is the slow way to the same factors."""
     spikes, _, condition = simulated(n_trials=60)
-    nothing = np.zeros(12, bool)
-    counts = Counts(spikes, np.ones(spikes.shape, bool), nothing, np.zeros(16, bool), BIN_S, condition)
+    counts = counted(spikes, condition)
     found = SmoothedFactors(counts)({"n_factors": 2, "width_s": 1e-6})(counts.seen())
     rows = np.log(spikes.reshape(-1, 12) + 0.1 * counts.mean())
     slow = FactorAnalysis(2, svd_method="lapack", tol=1e-6 * len(rows), max_iter=5000).fit(rows)
@@ -164,7 +171,7 @@ def test_the_search_goes_uphill_and_never_takes_what_isnt_a_number():
         search({"a": [1.0]}, lambda setting: np.nan)
 
 
-@pytest.mark.parametrize("method", ["smoothing", "factor_analysis"])
+@pytest.mark.parametrize("method", ["smoothing", "factor_analysis", "linear_dynamics"])
 def test_what_encoders_may_not_see_changes_nothing(toy, tmp_path, method):
     """Held-out neurons, forward bins and other trials of the test split don't reach a trial's prediction."""
     path, spikes, _, condition = toy
@@ -206,13 +213,14 @@ def test_they_score_and_all_is_predicted(toy, tmp_path, monkeypatch, capsys):
     path, *_ = toy
     monkeypatch.chdir(tmp_path)
     few = {
-        "condition_average": "model.prior_trials=[0,3]",
-        "smoothing": "model.ridge=[0.01]",
-        "factor_analysis": "model.ridge=[0.01] model.n_factors=[2]",
+        "condition_average": "model.width_s=[0.03,0.08] model.prior_trials=[0,3]",
+        "smoothing": "model.width_s=[0.03,0.08] model.ridge=[0.01]",
+        "factor_analysis": "model.width_s=[0.03,0.08] model.ridge=[0.01] model.n_factors=[2]",
+        "linear_dynamics": "model.ridge=[0.01] model.n_latents=[2] model.forecasts=[1,4]",
     }
     for method, settings in few.items():
         words = f"ctd-analysis baseline data={path} model={method} name={method}-1 out={method} threads=1"
-        monkeypatch.setattr(sys, "argv", [*words.split(), "model.width_s=[0.03,0.08]", *settings.split()])
+        monkeypatch.setattr(sys, "argv", [*words.split(), *settings.split()])
         with pytest.raises(SystemExit) as left:
             main()
         assert left.value.code == 0, capsys.readouterr().err
@@ -225,9 +233,12 @@ def test_they_score_and_all_is_predicted(toy, tmp_path, monkeypatch, capsys):
         for metric in ("co_bps", "fp_bps", "bps", "rate_r2")
     }
     assert min(scores.values()) > 0.02, scores
-    for method in ("smoothing", "factor_analysis"):
+    for method in ("smoothing", "factor_analysis", "linear_dynamics"):
         assert scores[method, "co_bps"] > 1.5 * scores["condition_average", "co_bps"]
         assert scores[method, "rate_r2"] > 0.4
+    # A wandering state is known the less the longer ago it was seen.
+    near, far = (result.row("linear_dynamics-1", f"forecast_r2 {bins}").value for bins in (1, 4))
+    assert scores["linear_dynamics", "rate_r2"] > near > far > 0.1
     with cc.open("smoothing/inference.h5") as file:
         config = file.provenance.config
     assert set(config["chosen"]) == {"held_in", "held_out", "forward"}
@@ -274,8 +285,9 @@ def test_what_is_missing_is_said(toy, tmp_path, monkeypatch):
             predicted(path, method)
 
 
-@pytest.mark.parametrize(("settings", "message"), [([], "width_s is empty"), ([-0.1], "width_s has -0.1")])
+@pytest.mark.parametrize(("settings", "message"), [([], "is empty"), ([-0.1], "has -0.1")])
 def test_settings_that_make_no_sense_are_refused(settings, message):
-    for config in BASELINES.values():
-        with pytest.raises(ValueError, match=message):
+    for name, config in BASELINES.items():
+        first = "n_latents" if name == "linear_dynamics" else "width_s"
+        with pytest.raises(ValueError, match=f"{first} {message}"):
             config(settings)

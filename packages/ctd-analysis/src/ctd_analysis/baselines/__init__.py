@@ -1,4 +1,4 @@
-"""Reference predictions: what simple methods, tuned, know of a recording's spikes.
+"""Reference predictions: what simple methods, tuned, know of a recording's activity.
 
 Each learns from the training split alone, chooses its settings on the valid split, and sees of any other
 trial what an encoder may see: held-in neurons in bins that aren't to be predicted.
@@ -9,6 +9,7 @@ from ctd_analysis.baselines.config import (
     BaselineConfig,
     ConditionAverageConfig,
     FactorAnalysisConfig,
+    LinearDynamicsConfig,
     SmoothingConfig,
 )
 from ctd_analysis.baselines.predict import Prediction, predict, write_prediction
@@ -18,6 +19,7 @@ __all__ = [
     "BaselineConfig",
     "ConditionAverageConfig",
     "FactorAnalysisConfig",
+    "LinearDynamicsConfig",
     "Prediction",
     "SmoothingConfig",
     "predict",

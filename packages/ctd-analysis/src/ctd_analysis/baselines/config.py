@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 
 def _widths() -> list[float]:
@@ -15,7 +15,25 @@ def _ridges() -> list[float]:
 
 @dataclass
 class BaselineConfig:
-    """What all of them have.
+    """What all of them have: lists of values to choose from."""
+
+    def __post_init__(self) -> None:
+        """Refuse lists that leave nothing to choose or hold what makes no sense.
+
+        Raises:
+            ValueError: Names the list.
+        """
+        for name, values in vars(self).items():
+            if not values and name != "forecasts":
+                raise ValueError(f"{name} is empty: name the values to choose from")
+            least = 0.0 if name == "prior_trials" else 1e-9
+            if values and min(values) < least:
+                raise ValueError(f"{name} has {min(values)}: values have to be above 0")
+
+
+@dataclass
+class WidthConfig(BaselineConfig):
+    """What those that smooth over time have.
 
     Attributes:
         width_s: Standard deviations of the Gaussian that smooths over time, in s.
@@ -23,18 +41,9 @@ class BaselineConfig:
 
     width_s: list[float] = field(default_factory=_widths)
 
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            values = getattr(self, item.name)
-            if not values:
-                raise ValueError(f"{item.name} is empty: name the values to choose from")
-            least = 0.0 if item.name == "prior_trials" else 1e-9
-            if min(values) < least:
-                raise ValueError(f"{item.name} has {min(values)}: values have to be above 0")
-
 
 @dataclass
-class ConditionAverageConfig(BaselineConfig):
+class ConditionAverageConfig(WidthConfig):
     """Smoothed counts, averaged over the training trials of each condition; settings are each neuron's own.
 
     Attributes:
@@ -45,7 +54,7 @@ class ConditionAverageConfig(BaselineConfig):
 
 
 @dataclass
-class SmoothingConfig(BaselineConfig):
+class SmoothingConfig(WidthConfig):
     """Smoothed counts of held-in neurons, and Poisson regressions on their logarithms for all else.
 
     Held-in neurons have a width of their own; the regressions share one.
@@ -60,7 +69,7 @@ class SmoothingConfig(BaselineConfig):
 
 
 @dataclass
-class FactorAnalysisConfig(BaselineConfig):
+class FactorAnalysisConfig(WidthConfig):
     """Factors of the held-in neurons' smoothed counts, and Poisson regressions on them.
 
     Attributes:
@@ -72,9 +81,25 @@ class FactorAnalysisConfig(BaselineConfig):
     ridge: list[float] = field(default_factory=_ridges)
 
 
+@dataclass
+class LinearDynamicsConfig(BaselineConfig):
+    """A linear dynamical system of all regions, and regressions on its states; of continuous activity too.
+
+    Attributes:
+        n_latents: Numbers of latents of each region.
+        ridge: Penalties of the regressions on squared weights, per training row and unit of spread.
+        forecasts: How many bins ahead neurons are to be predicted as well.
+    """
+
+    n_latents: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 6, 8, 12])
+    ridge: list[float] = field(default_factory=lambda: [1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0])
+    forecasts: list[int] = field(default_factory=lambda: [1, 5, 10])
+
+
 BASELINES: dict[str, type[BaselineConfig]] = {
     "condition_average": ConditionAverageConfig,
     "smoothing": SmoothingConfig,
     "factor_analysis": FactorAnalysisConfig,
+    "linear_dynamics": LinearDynamicsConfig,
 }
 """Name of each reference prediction to its settings."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -17,12 +17,15 @@ from ctd_analysis.baselines.config import (
     BaselineConfig,
     ConditionAverageConfig,
     FactorAnalysisConfig,
+    LinearDynamicsConfig,
     SmoothingConfig,
 )
 from ctd_analysis.baselines.counts import Counts
 from ctd_analysis.baselines.factor_analysis import SmoothedFactors
+from ctd_analysis.baselines.linear_dynamics import LinearModel, LinearStates, forecast, linear_model
 from ctd_analysis.baselines.readout import (
     Features,
+    Prepare,
     regress_bins,
     regress_forward,
     select_bins,
@@ -39,12 +42,17 @@ class Prediction:
     """What a method predicts.
 
     Attributes:
-        rates: Spikes/s, (trial, time, neuron).
-        choices: What was predicted (`all`, `held_in`, `held_out`, `forward`) to the settings chosen for it.
+        rates: Spikes/s, (trial, time, neuron); of continuous activity the activity itself.
+        choices: What was predicted (`all`, `held_in`, `held_out`, `forward`, `forecast_<bins>`) to the
+            settings chosen for it.
+        forecasts: By how many bins ahead, as `rates`.
+        model: The states, messages and dynamics of linear dynamics.
     """
 
     rates: Floats
     choices: dict[str, Choice]
+    forecasts: dict[int, Floats] = field(default_factory=dict)
+    model: LinearModel | None = None
 
 
 def predict(recording: ContractFile, config: BaselineConfig, *, seed: int = 0) -> Prediction:
@@ -61,7 +69,7 @@ def predict(recording: ContractFile, config: BaselineConfig, *, seed: int = 0) -
     Raises:
         ValueError: The recording has no spikes, conditions, training or valid trials as they are needed.
     """
-    counts = Counts.of(recording)
+    counts = Counts.of(recording, or_activity=isinstance(config, LinearDynamicsConfig))
     train, valid = (counts.take(recording.split(name)) for name in ("train", "valid"))
     for name, part in (("train", train), ("valid", valid)):
         if not len(part.spikes):
@@ -70,21 +78,62 @@ def predict(recording: ContractFile, config: BaselineConfig, *, seed: int = 0) -
     if isinstance(config, ConditionAverageConfig):
         expected, choices = condition_average(train, valid, counts.condition, config)
         return Prediction(expected / counts.bin_width_s, choices)
+    if isinstance(config, LinearDynamicsConfig):
+        return _of_linear_dynamics(counts, train, valid, config, seed, recording.sizes.get("region", 1))
     expected, choices = _of_held_in(counts, train, valid, config, seed)
     return Prediction(expected / counts.bin_width_s, choices)
+
+
+def _of_linear_dynamics(
+    counts: Counts, train: Counts, valid: Counts, config: LinearDynamicsConfig, seed: int, n_regions: int
+) -> Prediction:
+    """Prediction by linear dynamics, with forecasts and the fitted system."""
+    fits: dict[bytes, LinearStates] = {}
+
+    def prepare(of: Counts) -> LinearStates:
+        # Training trials are always the same: only the neurons that they hide differ.
+        return fits.setdefault(of.held_out.tobytes(), LinearStates(of))
+
+    unit = 1.0 if counts.continuous else counts.bin_width_s
+    expected, choices = _regressed(prepare, counts, train, valid, config, seed)
+    forecasts = {}
+    for bins in sorted(set(config.forecasts)):
+        told, choices[f"forecast_{bins}"] = forecast(prepare(train), train, valid, counts, config, bins)
+        forecasts[bins] = np.zeros(expected.shape)
+        forecasts[bins][:, ~counts.forward] = told / unit
+    n_latents = int(choices["held_out"].setting["n_latents"])  # type: ignore[arg-type]
+    model = linear_model(prepare(train), counts, n_latents, n_regions)
+    return Prediction(expected / unit, choices, forecasts, model)
+
+
+def _regressed(
+    prepare: Prepare, counts: Counts, train: Counts, valid: Counts, config: BaselineConfig, seed: int
+) -> tuple[Floats, dict[str, Choice]]:
+    """All neurons by regressions on features of the held-in ones, in seen bins and forward ones."""
+    lists = asdict(config)
+    candidates = {name: values for name, values in lists.items() if name != "forecasts"}
+    everyone = np.ones(len(train.held_out), bool)
+    expected, choices = np.zeros(counts.spikes.shape), {}
+    setting, choices["held_out"] = select_bins(prepare, train, valid, candidates, seed)
+    told = regress_bins(prepare(train)(setting), train, everyone, setting["ridge"])
+    expected[:, ~train.forward] = told(counts.seen())
+    if train.forward.any():
+        setting, choices["forward"] = select_forward(prepare, train, valid, candidates)
+        told = regress_forward(prepare(train)(setting), train, setting["ridge"])
+        expected[:, train.forward] = told(counts.seen())
+    return expected, choices
 
 
 def _of_held_in(
     counts: Counts, train: Counts, valid: Counts, config: BaselineConfig, seed: int
 ) -> tuple[Floats, dict[str, Choice]]:
     """Expected counts by methods that see held-in neurons."""
-    if isinstance(config, SmoothingConfig):
-        prepare, candidates = log_smoothed, {"width_s": config.width_s, "ridge": config.ridge}
-    elif isinstance(config, FactorAnalysisConfig):
-        prepare, candidates = SmoothedFactors, asdict(config)
-    else:
+    if isinstance(config, FactorAnalysisConfig):
+        return _regressed(SmoothedFactors, counts, train, valid, config, seed)
+    if not isinstance(config, SmoothingConfig):
         known = ", ".join(BASELINES)
         raise ValueError(f"there is no method for {type(config).__name__}, expected settings of {known}")
+    candidates = {"width_s": config.width_s, "ridge": config.ridge}
     held_in, held_out = ~train.held_out, train.held_out
     expected = np.zeros(counts.spikes.shape)
     choices: dict[str, Choice] = {}
@@ -92,25 +141,19 @@ def _of_held_in(
     def fill(rows: Flags, neurons: Flags, predicted: Features) -> None:
         expected[(slice(None), *np.ix_(rows, neurons))] = predicted(counts.seen())
 
-    if isinstance(config, SmoothingConfig):
-        settings, choices["held_in"] = select_rates(train, valid, config)
-        fill(
-            ~train.forward,
-            held_in,
-            lambda seen: by_setting(settings, lambda setting: smoothed_rates(train, setting)(seen)),
-        )
-    regressed = held_out if isinstance(config, SmoothingConfig) else held_in | held_out
-    if regressed.any():
-        setting, choices["held_out"] = select_bins(prepare, train, valid, candidates, seed)
-        fill(
-            ~train.forward,
-            regressed,
-            regress_bins(prepare(train)(setting), train, regressed, setting["ridge"]),
-        )
+    settings, choices["held_in"] = select_rates(train, valid, config)
+    fill(
+        ~train.forward,
+        held_in,
+        lambda seen: by_setting(settings, lambda setting: smoothed_rates(train, setting)(seen)),
+    )
+    make = log_smoothed(train)
+    if held_out.any():
+        setting, choices["held_out"] = select_bins(log_smoothed, train, valid, candidates, seed)
+        fill(~train.forward, held_out, regress_bins(make(setting), train, held_out, setting["ridge"]))
     if train.forward.any():
-        setting, choices["forward"] = select_forward(prepare, train, valid, candidates)
-        forward = regress_forward(prepare(train)(setting), train, setting["ridge"])
-        fill(train.forward, held_in | held_out, forward)
+        setting, choices["forward"] = select_forward(log_smoothed, train, valid, candidates)
+        fill(train.forward, held_in | held_out, regress_forward(make(setting), train, setting["ridge"]))
     return expected, choices
 
 
@@ -143,20 +186,37 @@ def write_prediction(
     """
     method = next(key for key, kind in BASELINES.items() if isinstance(config, kind))
     prediction = predict(recording, config, seed=seed)
+    continuous = "spikes" not in recording.signals
+    measure = "valid_r2" if continuous else "valid_bits_per_spike"
     chosen = {
-        what: {**choice.setting, "valid_bits_per_spike": choice.score, "settings_tried": choice.tried}
+        what: {**choice.setting, measure: choice.score, "settings_tried": choice.tried}
         for what, choice in prediction.choices.items()
     }
+    ahead = {f"forecast_{bins}": told for bins, told in prediction.forecasts.items()}
+    unit = recording.signals["activity"].unit if continuous else "spikes/s"
     cc.write_inference(
         path,
         recording,
         model=method,
         name=name,
-        rates=prediction.rates,
         config={**(settings or {"model": {"name": method, **asdict(config)}}), "chosen": chosen},
         seed=seed,
         run=run,
         producer=f"ctd-analysis {version('ctd-analysis')}",
         overwrite=overwrite,
+        units=dict.fromkeys(ahead, unit),
+        **{"activity_prediction" if continuous else "rates": prediction.rates},
+        **ahead,
+        **_of_model(prediction.model, recording),
     )
     return prediction
+
+
+def _of_model(model: LinearModel | None, recording: ContractFile) -> dict[str, Any]:
+    """What a fitted system adds to the file; regions and messages where the recording has regions."""
+    if model is None:
+        return {}
+    system = {"states": model.states, "dynamics": model.dynamics, "probe": model.probe}
+    if "region" not in recording.sizes:
+        return system
+    return {**system, "messages": model.messages, "columns": {("states", "region"): model.regions}}

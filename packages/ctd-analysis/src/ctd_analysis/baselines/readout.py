@@ -1,4 +1,4 @@
-"""From features of the held-in neurons to all that a predictor is asked for, by Poisson regressions."""
+"""From features of the held-in neurons to all that a predictor is asked for, by regressions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ctd_analysis.baselines.counts import Counts, Seen
-from ctd_analysis.baselines.regression import fit_poisson
+from ctd_analysis.baselines.regression import fit_linear, fit_poisson
 from ctd_analysis.baselines.search import Choice, Setting, search
 from ctd_analysis.results import Flags, Floats
 
@@ -33,7 +33,8 @@ def regress_bins(features: Features, train: Counts, neurons: Flags, ridge: float
     part = (slice(None), *np.ix_(~train.forward, neurons))
     rows = values.reshape(-1, values.shape[2])
     flat = (-1, int(neurons.sum()))
-    fitted = fit_poisson(rows, train.spikes[part].reshape(flat), train.recorded[part].reshape(flat), ridge)
+    fit = fit_linear if train.continuous else fit_poisson
+    fitted = fit(rows, train.spikes[part].reshape(flat), train.recorded[part].reshape(flat), ridge)
     return lambda seen: fitted(features(seen))
 
 
@@ -49,14 +50,15 @@ def regress_forward(features: Features, train: Counts, ridge: float) -> Features
     values = features(seen)
     forward = np.flatnonzero(train.forward)
     last = np.maximum(np.searchsorted(seen.bins, forward) - 1, 0)
+    fit = fit_linear if train.continuous else fit_poisson
     fits = [
-        fit_poisson(values[:, bin_], train.spikes[:, target], train.recorded[:, target], ridge)
+        fit(values[:, bin_], train.spikes[:, target], train.recorded[:, target], ridge)
         for target, bin_ in zip(forward, last, strict=True)
     ]
 
     def expected(seen: Seen) -> Floats:
         values = features(seen)
-        return np.stack([fit(values[:, bin_]) for fit, bin_ in zip(fits, last, strict=True)], axis=1)
+        return np.stack([one(values[:, bin_]) for one, bin_ in zip(fits, last, strict=True)], axis=1)
 
     return expected
 
@@ -84,7 +86,7 @@ def select_bins(
         predicted = regress_bins(make(setting), train, hidden, setting["ridge"])
         expected = np.ones(valid.spikes.shape)
         expected[(slice(None), *np.ix_(~valid.forward, hidden))] = predicted(valid.seen())
-        return valid.bits_per_spike(expected, scored)
+        return valid.score(expected, scored)
 
     return search(candidates, score)
 
@@ -102,6 +104,6 @@ def select_forward(
         predicted = regress_forward(make(setting), train, setting["ridge"])
         expected = np.ones(valid.spikes.shape)
         expected[:, valid.forward] = predicted(valid.seen())
-        return valid.bits_per_spike(expected, scored)
+        return valid.score(expected, scored)
 
     return search(candidates, score)

@@ -1,4 +1,4 @@
-"""Poisson regressions of counts on features, one for each neuron, by scikit-learn."""
+"""Regressions on features, one for each neuron: Poisson ones of counts by scikit-learn, linear ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctd_analysis.affine_map import AffineMap
 from ctd_analysis.results import Flags, Floats
 
 _MOST_STEPS = 1000
@@ -66,6 +67,33 @@ def fit_poisson(features: Floats, counts: Floats, recorded: Flags, ridge: float)
         weight[target], intercept[target] = regressor.coef_, regressor.intercept_
         most[target] = min(np.exp(np.max(scaled @ weight[target] + intercept[target])), y.max())
     return PoissonRegression(weight, intercept, centre, spread, most)
+
+
+def fit_linear(features: Floats, activity: Floats, recorded: Flags, ridge: float) -> AffineMap:
+    """Fit a linear regression for each target.
+
+    Args:
+        features: (row, feature).
+        activity: (row, target).
+        recorded: Which of them take part, (row, target).
+        ridge: Penalty on squared weights, per row and unit of spread.
+    """
+    there = recorded.any(axis=1)
+    centre, spread = features[there].mean(axis=0), features[there].std(axis=0)
+    spread = np.where(spread > 1e-9, spread, 1.0)
+    scaled = np.concatenate([(features - centre) / spread, np.ones((len(features), 1))], axis=1)
+    penalty = np.diag([ridge] * features.shape[1] + [0.0])
+    weight = np.zeros((activity.shape[1], scaled.shape[1]))
+    # Neurons that were recorded in the same rows share their equations.
+    patterns: dict[bytes, list[int]] = {}
+    for target, rows in enumerate(recorded.T):
+        patterns.setdefault(rows.tobytes(), []).append(target)
+    for targets in patterns.values():
+        rows = recorded[:, targets[0]]
+        x, y = scaled[rows], activity[rows][:, targets]
+        weight[targets] = np.linalg.solve(x.T @ x + len(x) * penalty, x.T @ y).T
+    slope = weight[:, :-1] / spread
+    return AffineMap(slope, weight[:, -1] - slope @ centre)
 
 
 def _regressor(ridge: float):
