@@ -248,3 +248,15 @@ def test_settings_without_sense_are_refused(config, said):
 def test_emissions_refuse_what_they_have_no_use_for(settings, said, tmp_path):
     with pytest.raises(ValueError, match=said):
         record(tmp_path / "r.h5", SMALL["double_well"], **settings)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_file_is_the_same_however_trials_are_cut(name, tmp_path):
+    digests = set()
+    for cut in (1, 7, 100):
+        settings = ObservationConfig(held_in=3, held_out=1, embedding=LinearConfig())
+        path = tmp_path / f"{cut}.h5"
+        simulate(SMALL[name].source(0), path, settings, seed=0, chunk_trials=cut, producer="tests")
+        with cc.open(path) as file:
+            digests.add(file.digest)
+    assert len(digests) == 1

@@ -190,7 +190,7 @@ class RegionalConfig(SystemConfig, ABC):
 
 
 def regional_source(name: str, system: RegionalSystem, trials: Trials, *, seed: int) -> Source:
-    """Trials of a system as a source with messages, input messages and modes; all in memory.
+    """Trials of a system as a source with modes and messages, which are made as they are read.
 
     Args:
         name: Of the data set.
@@ -199,15 +199,17 @@ def regional_source(name: str, system: RegionalSystem, trials: Trials, *, seed: 
         seed: Of the splits.
     """
     n_trials, n_bins, n_states = trials.states.shape
-    parts = system.parts(trials.before(), trials.inputs, trials.mode)
-    arrays = {
-        "states": trials.states,
-        "initial_state": trials.initial_state,
-        "messages": parts.messages,
-        "inputs": trials.inputs,
-        "input_messages": parts.input_messages,
+    before = trials.before()
+    stored: dict[str, NDArray] = {
+        name: getattr(trials, name).astype(np.float32) for name in ("states", "initial_state", "inputs")
     }
-    stored: dict[str, NDArray] = {key: array.astype(np.float32) for key, array in arrays.items()}
+
+    def read(key: str, rows: slice) -> NDArray:
+        if key in stored:
+            return stored[key][rows]
+        parts = system.parts(before[rows], trials.inputs[rows], trials.mode[rows])
+        return getattr(parts, key).astype(np.float32)
+
     axes = {"state": n_states, "region": len(system.regions), "input": len(system.inputs)}
     tables = {
         "states": {"region": system.state_regions},
@@ -225,8 +227,8 @@ def regional_source(name: str, system: RegionalSystem, trials: Trials, *, seed: 
         split=np.zeros(n_trials, np.uint8),
         lengths=np.full(n_trials, n_bins, np.int32),
         n_states=n_states,
-        read=lambda key, rows: stored[key][rows],
-        signals=tuple(stored),
+        read=read,
+        signals=(*stored, "messages", "input_messages"),
         units={"inputs": "1"},
         axes={axis: np.arange(size, dtype=np.int64) for axis, size in axes.items()},
         columns=tables,

@@ -68,9 +68,9 @@ class ThreeRegionRNN(RegionalSystem):
         del mode
         messages = np.empty((*x.shape[:-1], 3, self.n_states))
         slices = self.slices()
-        for i, target in enumerate(slices):
-            for j, source in enumerate(slices):
-                r = x[..., source]
+        for j, source in enumerate(slices):
+            r = np.ascontiguousarray(x[..., source])  # BLAS takes no strided stacks
+            for i, target in enumerate(slices):
                 told = np.tanh(r @ (self.within[i] if i == j else self.between[i, j]).T)
                 messages[..., j, target] = STEP_OVER_TAU * (told - r if i == j else told)
         return Parts(messages, STEP_OVER_TAU * u[..., None] * self.drive)
