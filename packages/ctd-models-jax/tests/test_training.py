@@ -124,6 +124,8 @@ def test_an_epoch_compiles_once():
 
 
 def test_eight_seeds_side_by_side_agree_with_eight_fits(tmp_path):
+    """As one batch and in turn."""
+
     def initialize(key):
         return {"w": jax.random.normal(key, (3,)), "b": jnp.zeros(())}
 
@@ -131,17 +133,39 @@ def test_eight_seeds_side_by_side_agree_with_eight_fits(tmp_path):
         return loss(params, batch | {"y": batch["y"] + jax.random.normal(key)}, key=key, step=step)
 
     keys = jax.random.split(KEY, 8)
-    stages = [Stage(epochs=5, learning_rate=0.1)]
-    together = train(jax.vmap(initialize)(keys), loss=noisy, key=keys, stages=stages, folder=tmp_path)
-    assert together.score.shape == (8,)
-    for index, key in enumerate(keys):
-        alone = train(initialize(key), loss=noisy, key=key, stages=stages)
-        for name, value in alone.params.items():
-            np.testing.assert_allclose(together.params[name][index], value, rtol=2e-5, atol=1e-6)
+    settings = {"loss": noisy, "stages": [Stage(epochs=5, learning_rate=0.1)]}
+    start = jax.vmap(initialize)(keys)
+    alone = [train(initialize(key), key=key, **settings) for key in keys]
+    for batch in (True, False):
+        together = train(start, key=keys, folder=tmp_path, batch_seeds=batch, **settings)
+        assert together.score.shape == (8,)
+        for index, result in enumerate(alone):
+            for name, value in result.params.items():
+                np.testing.assert_allclose(together.params[name][index], value, rtol=2e-5, atol=1e-6)
     with (tmp_path / METRICS).open() as file:
         rows = list(csv.DictReader(file))
     assert [row["seed"] for row in rows[:8]] == list("01234567")
     assert len(rows) == 8 * 5
+
+
+def test_hyperparameters_vary_over_seeds():
+    """A learning rate by its factor, a weight of the loss as a leaf that is held fixed."""
+
+    def weighted(params, batch, *, key, step):
+        return loss(params, batch, key=key, step=step) | {
+            "decay": params["weight"] * jnp.sum(params["w"] ** 2)
+        }
+
+    rates, weights = [1.0, 0.5], [0.0, 0.3]
+    start = {"w": jnp.zeros((2, 3)), "b": jnp.zeros(2), "weight": jnp.array(weights)}
+    flags, keys = {"w": True, "b": True, "weight": False}, jnp.stack([KEY, KEY])
+    stages = [Stage(epochs=5, learning_rate=0.1, weight_decay=0.1)]
+    together = train(start, flags, weighted, key=keys, rates=jnp.array(rates), stages=stages)
+    for index, (rate, weight) in enumerate(zip(rates, weights, strict=True)):
+        one = [Stage(epochs=5, learning_rate=0.1 * rate, weight_decay=0.1)]
+        alone = train(zeros() | {"weight": jnp.array(weight)}, flags, weighted, stages=one)
+        np.testing.assert_allclose(together.params["w"][index], alone.params["w"], rtol=1e-4)
+        assert float(together.params["weight"][index]) == np.float32(weight)
 
 
 def test_the_seed_decides_and_an_interruption_changes_nothing(tmp_path):

@@ -3,8 +3,8 @@
 A model gives ``loss(params, batch, key=..., step=...)``, a pure function whose result is a dict of named
 terms; `fit` minimises their sum. What to train, how long and at what learning rate is a list of `Stage`.
 Trials come from `Shuffled`, over arrays on the device, or from `Generated`, which draws them there. With a
-vector of keys `fit` trains as many seeds side by side. What differs between seeds besides the key (a weight
-of the loss) can be a leaf of the parameters that is held fixed.
+vector of keys `fit` trains as many seeds side by side. Learning rates may differ between them (`rates`),
+and so may whatever else the loss reads from a leaf of the parameters that is held fixed.
 
 Example:
     >>> import jax, jax.numpy as jnp

@@ -31,6 +31,7 @@ class State(NamedTuple):
         best_score: Their score; infinite before the first.
         optimizer: The optimiser's state.
         epoch: Epochs of the stage that are done.
+        rate: Factor on every learning rate.
     """
 
     trained: Any
@@ -39,6 +40,7 @@ class State(NamedTuple):
     best_score: Array
     optimizer: Any
     epoch: Array
+    rate: Array
 
 
 class Figures(NamedTuple):
@@ -94,7 +96,7 @@ class Epoch:
             row, index = x
             batch_key, loss_key = jax.random.split(jax.random.fold_in(step_key, index))
             batch = self.batches.take(train, row, batch_key)
-            return self._update(carry, state.frozen, batch, loss_key, done + index)
+            return self._update(carry, state, batch, loss_key, done + index)
 
         (trained, optimizer), terms = jax.lax.scan(step, (state.trained, state.optimizer), steps)
         params = self._join(trained, state.frozen)
@@ -111,21 +113,23 @@ class Epoch:
             best_score=jnp.where(better, total, state.best_score),
             optimizer=optimizer,
             epoch=state.epoch + 1,
+            rate=state.rate,
         )
         unbroken = jnp.stack([at == self.batches.steps for at in figures.broken_at.values()]).all()
         return _where(unbroken, new, state), figures
 
     def _update(
-        self, carry: tuple[Any, Any], frozen: Any, batch: Any, key: Array, step: Array
+        self, carry: tuple[Any, Any], state: State, batch: Any, key: Array, step: Array
     ) -> tuple[tuple[Any, Any], dict[str, Array]]:
         trained, optimizer = carry
 
         def total(trained: Any) -> tuple[Array, dict[str, Array]]:
-            terms = self.loss(self._join(trained, frozen), batch, key=key, step=step)
+            terms = self.loss(self._join(trained, state.frozen), batch, key=key, step=step)
             return _sum(terms), terms
 
         gradient, terms = jax.grad(total, has_aux=True)(trained)
         updates, optimizer = self.optimizer.update(gradient, optimizer, trained)
+        updates = jax.tree.map(lambda update: state.rate * update, updates)
         figures = {**terms, GRADIENT: _norm(gradient)}
         return (optax.apply_updates(trained, updates), optimizer), figures
 

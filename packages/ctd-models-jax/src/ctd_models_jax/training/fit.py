@@ -56,6 +56,8 @@ def fit(
     folder: Path | None = None,
     resume: bool = False,
     checkpoint_every: int = 25,
+    rates: Array | None = None,
+    batch_seeds: bool = True,
     after_epoch: AfterEpoch = lambda _figures: None,
 ) -> Result:
     """Train parameters; each stage begins with the best ones of the stage before.
@@ -70,6 +72,9 @@ def fit(
         stages: What to do in turn.
         key: Decides order, batches and noise of the fit. A vector of keys fits as many seeds side by side,
             in the same compiled call: each ends as it would alone, up to rounding.
+        rates: Factors on every learning rate, one a key; 1 by default.
+        batch_seeds: Several seeds as one batch, which is faster where steps are small or on a GPU; else one
+            after another within the call, which is faster where a CPU's arithmetic is the limit.
         train: Tree of arrays whose first axis is the trial.
         valid: Data that `score` sees.
         score: ``score(params, valid, key=...)`` gives named terms; the epoch of the lowest sum is the best.
@@ -98,13 +103,16 @@ def fit(
             first_step += steps
             continue
         optimizer = stage.optimizer(batches.steps)
-        state, done = _start(arrays, stage.selected(arrays, flags), optimizer, seeds=key.shape), 0
+        state, done = start(arrays, stage.selected(arrays, flags), optimizer, seeds=key.shape), 0
         if notes is not None and record is not None:
             state, done, notes = record.load(state), int(notes["epoch"]), None
+        state = state if rates is None else state._replace(rate=jnp.asarray(rates, jnp.float32))
         epoch = Epoch(loss, score, batches, optimizer, static, first_step, monitor)
         # Placed like the data, lest the second epoch's arguments differ from the first's and compile again.
         state, stage_key = jax.device_put((state, _fold(key, number)), device)
-        call = partial(_compiled(epoch, seeds=key.shape), train=train, valid=valid, key=stage_key)
+        call = partial(
+            compiled(epoch, seeds=key.shape, batch=batch_seeds), train=train, valid=valid, key=stage_key
+        )
         state = _run(call, state, epoch, stage, number, done, record, after_epoch)
         first_step += steps
         arrays = eqx.combine(state.best, state.frozen)
@@ -147,7 +155,7 @@ def _run(
     return state
 
 
-def _start(arrays: Any, selected: Any, optimizer: Any, *, seeds: tuple[int, ...]) -> State:
+def start(arrays: Any, selected: Any, optimizer: Any, *, seeds: tuple[int, ...]) -> State:
     """The state before a stage's first epoch, in buffers of its own."""
     trained, frozen = eqx.partition(jax.tree.map(jnp.array, arrays), selected)
     init = jax.vmap(optimizer.init) if seeds else optimizer.init
@@ -158,6 +166,7 @@ def _start(arrays: Any, selected: Any, optimizer: Any, *, seeds: tuple[int, ...]
         best_score=jnp.full(seeds, jnp.inf, jnp.float32),
         optimizer=init(trained),
         epoch=jnp.zeros(seeds, jnp.int32),
+        rate=jnp.ones(seeds, jnp.float32),
     )
 
 
@@ -166,13 +175,16 @@ def _fold(key: Array, number: int) -> Array:
     return jax.vmap(fold)(key) if key.shape else fold(key)
 
 
-def _compiled(epoch: Epoch, *, seeds: tuple[int, ...]) -> Callable[..., tuple[State, Figures]]:
-    """The epoch as one call that reuses the state's buffers; of several seeds, side by side."""
+def compiled(epoch: Epoch, *, seeds: tuple[int, ...], batch: bool) -> Callable[..., tuple[State, Figures]]:
+    """The epoch as one call that reuses the state's buffers; of several seeds, as one batch or in turn."""
 
     def call(state: State, train: Any, valid: Any, key: Array) -> tuple[State, Figures]:
         if not seeds:
             return epoch(state, train, valid, key)
-        return jax.vmap(epoch, in_axes=(0, None, None, 0))(state, train, valid, key)
+        one = partial(epoch, train=train, valid=valid)
+        if batch:
+            return jax.vmap(lambda state, key: one(state, key=key))(state, key)
+        return jax.lax.map(lambda pair: one(pair[0], key=pair[1]), (state, key))
 
     return jax.jit(call, donate_argnums=0)
 
