@@ -108,6 +108,12 @@ def test_systems_are_sources_by_their_names(task, tmp_path):
         assert file.name == "double_well"
         assert file.names("mode") == ["accumulate", "return"]
         assert np.bincount(file.tables["neurons"]["region"][file.held_out]).tolist() == [12, 12]
+    words = ["preset=regions_gaussian", "preset=small_network", "system.trials=8", "system.bins=9", "out=net"]
+    done = command("source=three_region_rnn", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with cc.open(tmp_path / "net" / "recording.h5") as file:
+        assert file.truth["messages"].shape == (8, 9, 3, 30)
+        assert "activity" in file.signals
     for arguments, said in (
         ([], "source is required"),
         ([f"source={task}", "system=double_well"], "leave one out"),

@@ -18,7 +18,7 @@ from ctd_sim import (
     ThreeRegionRNNConfig,
     simulate,
 )
-from ctd_sim.systems import lotka_volterra
+from ctd_sim.systems import lotka_volterra, messages_from
 
 SMALL = {
     "double_well": DoubleWellConfig(trials=40),
@@ -89,18 +89,49 @@ def test_lotka_volterra_keeps_what_its_flow_keeps(mode):
     assert (few > rest[0, 0]) == (mode == 0)
 
 
-def test_messages_of_prey_and_predators_are_their_product_from_the_reference_on():
+def test_the_flow_of_prey_and_predators_is_its_equations():
     random = np.random.default_rng(0)
-    x, mode, reference = random.uniform(0.5, 2, (20, 2)), random.integers(0, 2, 20), np.array([0.7, 0.6])
+    x, mode = random.uniform(0.5, 2, (20, 2)), random.integers(0, 2, 20)
     a, b, c, d = lotka_volterra.RATES[mode].T * np.array([1, -1])[mode]
-    flow = lotka_volterra.flow(x, mode, reference)
-    np.testing.assert_allclose(flow[:, 1, 0], -b * x[:, 0] * (x[:, 1] - 0.6))
-    np.testing.assert_allclose(flow[:, 0, 1], d * x[:, 1] * (x[:, 0] - 0.7))
-    velocity = np.stack([a * x[:, 0] - b * x.prod(1), d * x.prod(1) - c * x[:, 1]], axis=1)
-    np.testing.assert_allclose(flow.sum(1), velocity, atol=1e-15)
-    # Wherever messages are counted from, the increment is the same.
-    steps = [LotkaVolterra(reference=r).step(x, np.zeros((20, 1)), mode) for r in (np.zeros(2), reference)]
-    np.testing.assert_allclose(*steps, atol=1e-14)
+    flow = lotka_volterra.flow(x, mode)
+    np.testing.assert_allclose(flow[:, 0, 0], a * x[:, 0])
+    np.testing.assert_allclose(flow[:, 1, 0], -b * x[:, 0] * x[:, 1])
+    np.testing.assert_allclose(flow[:, 0, 1], d * x[:, 0] * x[:, 1])
+    np.testing.assert_allclose(flow[:, 1, 1], -c * x[:, 1])
+
+
+@pytest.mark.parametrize("system", [DoubleWell(), LotkaVolterra(), ThreeRegionRNN(4, 0.5, 0.3, 0.0, 0)])
+def test_messages_are_what_a_region_changes_in_another_by_leaving_its_reference(system):
+    random = np.random.default_rng(0)
+    x, u = random.uniform(0.3, 1.5, (9, system.n_states)), random.standard_normal((9, len(system.inputs)))
+    mode = random.integers(0, max(1, len(system.modes)), 9)
+    reference = random.uniform(0.5, 1.0, system.n_states)
+    messages = messages_from(system, x, u, mode, reference)
+    following, parts = system.step(x, u, mode), system.parts(x, u, mode)
+    told = parts.input_messages.sum(1)
+    np.testing.assert_allclose(messages.sum(1) + told, following - x, atol=1e-13)
+    for region, own in enumerate(system.slices()):
+        without = x.copy()
+        without[:, own] = reference[own]
+        changed = following - system.step(without, u, mode)
+        changed[:, own] = messages[:, region, own]
+        np.testing.assert_allclose(messages[:, region], changed, atol=1e-13)
+        others = system.state_regions != region
+        at_rest = messages_from(system, without, u, mode, reference)[:, region, others]
+        np.testing.assert_allclose(at_rest, 0.0, atol=1e-13)
+
+
+def test_messages_of_the_equations_differ_by_what_is_local(tmp_path):
+    states = {}
+    for name in ("mean", "equations"):
+        config = LotkaVolterraConfig(trials=10, bins=40, message_reference=name)
+        record(tmp_path / "r.h5", config, overwrite=True)
+        with cc.open(tmp_path / "r.h5") as file:
+            states[name] = file.truth["messages"][:].astype(float)
+    np.testing.assert_allclose(states["mean"].sum(2), states["equations"].sum(2), atol=1e-5)
+    assert np.abs(states["mean"] - states["equations"]).max() > 0.05
+    # Of the equations: predators only ever take prey, forwards.
+    assert states["equations"][:, :9, 1, 0].max() < 0
 
 
 def test_messages_of_the_networks_are_their_equations():
@@ -121,9 +152,16 @@ def test_messages_of_the_networks_are_their_equations():
     assert [(system.drive[rows] != 0).any(0).sum() for rows in (slice(3), slice(3, 4))] == [4, 4]
 
 
-def record(path, config, seed=0, **settings):
+def record(path, config, seed=0, *, overwrite=False, **settings):
     options = {"held_in": 6, "held_out": 2, "embedding": LinearConfig(), "standardise": "neuron"} | settings
-    return simulate(config.source(seed), path, ObservationConfig(**options), seed=seed, producer="tests")
+    return simulate(
+        config.source(seed),
+        path,
+        ObservationConfig(**options),
+        seed=seed,
+        producer="tests",
+        overwrite=overwrite,
+    )
 
 
 @pytest.mark.parametrize("name", SMALL)

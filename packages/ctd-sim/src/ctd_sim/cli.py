@@ -62,6 +62,8 @@ PUBLISHED = (
 REGIONS = ("held_in=36", "held_out=12", "embedding=linear", "standardise=neuron")
 # The mean of a neuron lies between .3 and 2 spikes per bin of 0.01 s.
 COUNTS_OF_REGIONS = (*REGIONS, "nonlinearity=softplus", "factor=0.5", "target_rate=loguniform")
+# A three-region network small and noisy enough for its messages to be found from its states at all.
+SMALL_NETWORK = ("system.units=10", "system.share=0.3", "system.amplitude=0.3", "system.noise=3.0")
 GAUSSIAN_OF_REGIONS = (*REGIONS, "factor=1", "emission=gaussian")
 
 
@@ -133,6 +135,7 @@ COMMAND = Command(
         "published": PUBLISHED,
         "regions_counts": COUNTS_OF_REGIONS,
         "regions_gaussian": GAUSSIAN_OF_REGIONS,
+        "small_network": SMALL_NETWORK,
     },
 )
 

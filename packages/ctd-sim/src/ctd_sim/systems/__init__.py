@@ -7,6 +7,7 @@ from ctd_sim.systems.base import (
     SystemConfig,
     TaskConfig,
     Trials,
+    messages_from,
     regional_source,
     rollout,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "ThreeRegionRNN",
     "ThreeRegionRNNConfig",
     "Trials",
+    "messages_from",
     "regional_source",
     "rollout",
 ]

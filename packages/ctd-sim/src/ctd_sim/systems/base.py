@@ -46,7 +46,12 @@ class RegionalSystem(ABC):
         regions: Name of each region to its state dimensions, in the order of the states.
         inputs: Names of the input channels.
         modes: Names of the modes; () where there is one alone.
+
+    Attributes:
+        additive: Whether what one region tells another depends on the sender alone.
     """
+
+    additive: bool = True
 
     def __init__(
         self, regions: Mapping[str, int], inputs: tuple[str, ...], modes: tuple[str, ...] = ()
@@ -85,6 +90,38 @@ class RegionalSystem(ABC):
         """The states of each region."""
         stops = np.cumsum(list(self.regions.values())).tolist()
         return [slice(stop - size, stop) for size, stop in zip(self.regions.values(), stops, strict=True)]
+
+
+def messages_from(system: RegionalSystem, x: Floats, u: Floats, mode: Integers, reference: Floats) -> Floats:
+    """Messages counted from a state at which no region says anything, (..., region, state).
+
+    What region j tells region i is the change that x_j makes in i's next state against the reference in its
+    place; the rest of the increment that no input makes is i's own. No other split follows from the map: a
+    constant, or with products a function of x_i, could be on either side.
+
+    Args:
+        system: The map.
+        x: State before the bin, (..., state).
+        u: Input of the bin, (..., input).
+        mode: Mode of the bin, (...,).
+        reference: (state,).
+    """
+    parts, own = system.parts(x, u, mode), system.state_regions
+    told = np.arange(len(system.regions))[:, None] != own
+    if system.additive:
+        modes = np.arange(max(1, len(system.modes)))
+        still = np.broadcast_to(reference, (len(modes), len(reference)))
+        silent = system.parts(still, np.zeros((len(modes), u.shape[-1])), modes).messages[mode]
+        messages = np.where(told, parts.messages - silent, 0.0)
+    else:
+        messages = np.zeros(parts.messages.shape)
+        for region in range(len(system.regions)):
+            without = np.where(own == region, reference, x)
+            change = (x - without) + (parts.increment - system.parts(without, u, mode).increment)
+            messages[..., region, :] = np.where(told[region], change, 0.0)
+    local = parts.messages.sum(axis=-2) - messages.sum(axis=-2)
+    messages[..., own, np.arange(len(own))] = local
+    return messages
 
 
 @dataclass(frozen=True)
@@ -157,6 +194,8 @@ class RegionalConfig(SystemConfig, ABC):
         trials: How many.
         bins: Of each trial.
         noise: Factor of the process noise; 0 for none.
+        message_reference: Where messages are counted from: "mean", of all states, or "equations", which
+            leaves every term with the region whose state it names.
     """
 
     label: ClassVar[str]
@@ -164,6 +203,7 @@ class RegionalConfig(SystemConfig, ABC):
     trials: int = 300
     bins: int = 100
     noise: float = 1.0
+    message_reference: str = "mean"
 
     def check(self) -> None:
         """Refuse sizes that make no sense.
@@ -177,6 +217,10 @@ class RegionalConfig(SystemConfig, ABC):
             )
         if not (np.isfinite(self.noise) and self.noise >= 0):
             raise ValueError(f"system.noise must be zero or above, got {self.noise}")
+        if self.message_reference not in ("mean", "equations"):
+            raise ValueError(
+                f"system.message_reference must be mean or equations, got {self.message_reference!r}"
+            )
 
     @abstractmethod
     def simulate(self, seed: int) -> tuple[RegionalSystem, Trials]:
@@ -186,16 +230,20 @@ class RegionalConfig(SystemConfig, ABC):
         """The trials as a source, split at random into train, valid and test (70, 10 and 20 %)."""
         self.check()
         system, trials = self.simulate(seed)
-        return regional_source(self.label, system, trials, seed=seed)
+        reference = trials.states.mean(axis=(0, 1)) if self.message_reference == "mean" else None
+        return regional_source(self.label, system, trials, reference, seed=seed)
 
 
-def regional_source(name: str, system: RegionalSystem, trials: Trials, *, seed: int) -> Source:
+def regional_source(
+    name: str, system: RegionalSystem, trials: Trials, reference: Floats | None, *, seed: int
+) -> Source:
     """Trials of a system as a source with modes and messages, which are made as they are read.
 
     Args:
         name: Of the data set.
         system: What made them.
         trials: The trials.
+        reference: As in `messages_from`; None for the messages of the equations.
         seed: Of the splits.
     """
     n_trials, n_bins, n_states = trials.states.shape
@@ -207,8 +255,10 @@ def regional_source(name: str, system: RegionalSystem, trials: Trials, *, seed: 
     def read(key: str, rows: slice) -> NDArray:
         if key in stored:
             return stored[key][rows]
-        parts = system.parts(before[rows], trials.inputs[rows], trials.mode[rows])
-        return getattr(parts, key).astype(np.float32)
+        bins = before[rows], trials.inputs[rows], trials.mode[rows]
+        if key == "messages" and reference is not None:
+            return messages_from(system, *bins, reference).astype(np.float32)
+        return getattr(system.parts(*bins), key).astype(np.float32)
 
     axes = {"state": n_states, "region": len(system.regions), "input": len(system.inputs)}
     tables = {

@@ -32,22 +32,15 @@ def conserved(x: Floats, mode: Integers) -> Floats:
     return d * prey - c * np.log(prey) + b * predator - a * np.log(predator)
 
 
-def flow(x: Floats, mode: Integers, reference: Floats) -> Floats:
-    """Velocities by source, (..., region, state): what a region does to itself and to the other.
-
-    Args:
-        x: (..., state).
-        mode: (...,).
-        reference: Prey and predators, (state,), at which the other region is told nothing.
-    """
+def flow(x: Floats, mode: Integers) -> Floats:
+    """Velocities by source, (..., region, state): a x, -b x y, d x y, -c y in their direction of time."""
     a, b, c, d = np.moveaxis(RATES[mode], -1, 0)
     prey, predator = x[..., 0], x[..., 1]
-    prey_at_rest, predator_at_rest = reference
     by_source = np.empty((*x.shape[:-1], 2, 2))
-    by_source[..., 0, 0] = (a - b * predator_at_rest) * prey
-    by_source[..., 1, 0] = -b * prey * (predator - predator_at_rest)
-    by_source[..., 1, 1] = (d * prey_at_rest - c) * predator
-    by_source[..., 0, 1] = d * predator * (prey - prey_at_rest)
+    by_source[..., 0, 0] = a * prey
+    by_source[..., 1, 0] = -b * prey * predator
+    by_source[..., 1, 1] = -c * predator
+    by_source[..., 0, 1] = d * prey * predator
     return by_source * DIRECTION[mode][..., None, None]
 
 
@@ -59,13 +52,13 @@ class LotkaVolterra(RegionalSystem):
 
     Args:
         noise: Spread of the logarithmic noise of a bin.
-        reference: As in `flow`.
     """
 
-    def __init__(self, noise: float = 0.0, reference: Floats | None = None) -> None:
+    additive = False
+
+    def __init__(self, noise: float = 0.0) -> None:
         super().__init__({"prey": 1, "predator": 1}, inputs=("switch",), modes=("forwards", "backwards"))
         self._noise = noise
-        self.reference = np.zeros(2) if reference is None else reference
 
     def parts(self, x: Floats, u: Floats, mode: Integers) -> Parts:
         """As in the base class; u, the cue of a switch, moves no state."""
@@ -74,7 +67,7 @@ class LotkaVolterra(RegionalSystem):
         for _ in range(SUBSTEPS):
             total, point = np.zeros_like(messages), x
             for weight, reach in ((1, 0.5), (2, 0.5), (2, 1.0), (1, 0.0)):
-                by_source = flow(point, mode, self.reference)
+                by_source = flow(point, mode)
                 total += weight * by_source
                 point = x + reach * step * by_source.sum(axis=-2)
             messages += step / 6 * total
@@ -91,31 +84,26 @@ class LotkaVolterra(RegionalSystem):
 class LotkaVolterraConfig(RegionalConfig):
     """Lotka-Volterra: prey and predators whose cycle turns round at switches.
 
-    A message is the product coupling of the two regions, counted from the mean of the region that sends it:
-    -b x (y - mean y) from predators to prey. The rest of the product, -b mean(y) x, is a function of the
-    prey alone and local. Without an agreed zero a product has no unique share of the source: any function of
-    the target's own state could be on either side. `message_reference=zero` writes -b x y.
+    Messages are the product couplings -b x y and d x y, counted from the mean of the region that sends them:
+    the change that predators make in the prey's bin by being more or fewer than on average. The rest of the
+    product is a function of the prey alone, and local. Any share of it could be on either side, so that a
+    product without a reference has no message of its own; with `message_reference=equations` its whole counts
+    as the sender's.
 
     It departs from the published simulator in these points. The flow is integrated by a method of the fourth
     order, since Euler's steps spiral outwards and don't keep what the flow keeps. Noise moves the states
     instead of what is observed of them, and it is a factor, which keeps them above zero. Offsets are fixed
     for each neuron, as all of the observation is. The region of the prey comes first, as its state does.
-
-    Attributes:
-        message_reference: "mean", over training trials, or "zero".
     """
 
     label: ClassVar[str] = "lotka_volterra"
 
     trials: int = 500
     bins: int = 150
-    message_reference: str = "mean"
 
     def check(self) -> None:
         """Refuse settings that make no sense."""
         super().check()
-        if self.message_reference not in ("mean", "zero"):
-            raise ValueError(f"system.message_reference must be mean or zero, got {self.message_reference!r}")
         if self.bins < FIRST_SWITCH + LAST_SWITCH + MOST_SWITCHES:
             raise ValueError(
                 f"system.bins must be at least {FIRST_SWITCH + LAST_SWITCH + MOST_SWITCHES} to have room for "
@@ -128,10 +116,8 @@ class LotkaVolterraConfig(RegionalConfig):
         inputs, mode = switches(self.trials, self.bins, random)
         initial = 1.0 + 0.2 * random.random((self.trials, 2))
         normal = random.standard_normal((self.trials, self.bins, 2))
-        spread = 1e-3 * self.noise
-        trials = rollout(LotkaVolterra(spread), initial, inputs, mode, normal)
-        reference = trials.states.mean(axis=(0, 1)) if self.message_reference == "mean" else np.zeros(2)
-        return LotkaVolterra(spread, reference), trials
+        system = LotkaVolterra(1e-3 * self.noise)
+        return system, rollout(system, initial, inputs, mode, normal)
 
 
 def switches(trials: int, bins: int, random: np.random.Generator) -> tuple[Floats, Integers]:

@@ -103,10 +103,15 @@ class ThreeRegionRNNConfig(RegionalConfig):
     messages are a tenth of what a region does to itself and less than the noise; so they are half of it.
     States aren't scaled to a largest value of 1: the observation standardises what neurons see.
 
+    Random messages to 100 units point mostly where the states hardly go. Regressions of the states'
+    increments on all true states find messages of a cosine of 0.6 with the true ones, on ten principal
+    components of each region 0.4 in their own space. With 10 units, 0.3 of the connections at 0.3 and triple
+    noise (`preset=small_network`) they find 0.96, and on six components 0.9.
+
     Attributes:
         units: Of each region.
         share: Part of the connections between two regions that aren't zero.
-        amplitude: Of these.
+        amplitude: Of these, whose signs are random.
     """
 
     label: ClassVar[str] = "three_region_rnn"
