@@ -68,12 +68,14 @@ def true_messages(random, trials=40, bins=8):
 ENDS = Ends(np.array([0, 0, 0, 1, 1]), np.array([1, 1, 1, 0, 0]), NAMES)
 
 
-def cosines(scored, train, ends=ENDS, **options) -> dict[str, float]:
+def cosines(scored, train, ends=ENDS, form="state-mapped-1", **options) -> dict[str, float]:
     known = {"ends": {"communication": ends, "true_communication": ENDS}}
     known["regions"] = {"states": REGION, "true_states": REGION}
     blocks = (block_of(**known, **part, **options) for part in (scored, train))
     found = values(message_cosine(*blocks, bootstrap=NONE))
-    return {name.split("/")[0].removeprefix("message_cosine").strip(): v for name, v in found.items()}
+    names = {name: name.split("/") for name in found}
+    chosen = {n: metric for n, (metric, definition) in names.items() if definition == form}
+    return {metric.removeprefix("message_cosine").strip(): found[n] for n, metric in chosen.items()}
 
 
 def part(states, true, messages, mix=None, shift=0.0):
@@ -109,6 +111,27 @@ def test_the_cosine_is_its_sum_over_all_channels_and_bins_less_their_means():
     found[~valid] = np.nan
     got = cosines(part(states, true, found), part(states, true, true), valid=valid)
     assert got == pytest.approx({"": np.mean(expected), "A": expected[0], "B": expected[1]})
+
+
+def test_projected_messages_are_those_that_a_smaller_model_can_send():
+    """A model without the true states' third dimension of B, nor the messages to it."""
+    random = np.random.default_rng(3)
+    states, true = true_messages(random)
+    true[..., 2] *= 5
+    region = np.array([0, 0, 1, 1])
+    ends = Ends(ENDS.source[[0, 1, 3, 4]], ENDS.target[[0, 1, 3, 4]], NAMES)
+    known = {"ends": {"communication": ends, "true_communication": ENDS}}
+    known["regions"] = {"states": region, "true_states": REGION}
+    signals = {"states": states[..., :4], "true_states": states, "true_communication": true}
+    # The dropped dimension is independent of the others: nothing of it is in the map.
+    signals["states"] = signals["states"] - signals["states"].mean(axis=(0, 1))
+    block = block_of(**known, **signals, communication=true[..., [0, 1, 3, 4]])
+    found = values(message_cosine(block, block, bootstrap=NONE))
+    assert found["message_cosine A/state-mapped-1"] < 0.6
+    assert found["message_cosine A/projected-1"] > 0.97
+    assert found["message_cosine B/projected-1"] == pytest.approx(1.0)
+    whole = part(states, true, true)
+    assert cosines(whole, whole, form="projected-1") == pytest.approx({"": 1.0, "A": 1.0, "B": 1.0})
 
 
 def test_a_region_that_says_nothing_or_in_another_space_has_no_number():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ctd_analysis.affine_map import Moments
@@ -18,7 +20,8 @@ _FORMULA = (
 _TEXT = (
     "Nothing is fitted to the messages: what tells a region of the model something must tell the true region "
     "the same, in the space into which the region's states are mapped. 1 for the true messages; means don't "
-    "count, since a constant is any region's own as well."
+    "count, since a constant is any region's own as well. Which functions of its own state count as a "
+    "region's is for model and truth to agree on: both best count messages from the senders' mean states."
 )
 COSINE = Definition(
     name="state-mapped-1",
@@ -27,6 +30,16 @@ COSINE = Definition(
     text=_TEXT,
     source="MR-SDS",
 )
+_PROJECTED = "; y_c projected onto the directions that A_c reaches"
+PROJECTED = Definition(
+    name="projected-1",
+    metric="message_cosine",
+    formula=COSINE.formula + _PROJECTED,
+    text="The same, but of true messages only what points where the model's states of the region can: no "
+    "model with fewer states than the truth can send the rest.",
+)
+# Directions of less than this part of the largest are rounding.
+_SMALLEST = 1e-9
 NEEDED = ("states", "true_states", "communication", "true_communication")
 
 
@@ -35,14 +48,14 @@ class MessageCosine(Metric):
 
     name = "message_cosine"
     requires = NEEDED
-    definitions = (COSINE,)
+    definitions = (COSINE, PROJECTED)
     fits = True
 
     def __init__(self) -> None:
         self._moments: dict[int, Moments] = {}
         self._weights: dict[int, Floats] = {}
         self._reason = "there are no training trials to fit the maps of states to"
-        self._sums: list[_Sums] = []
+        self._sums: dict[str, list[_Sums]] = {COSINE.name: [], PROJECTED.name: []}
         self._ends: Ends | None = None
 
     def fit(self, block: Block) -> None:
@@ -66,38 +79,57 @@ class MessageCosine(Metric):
             self._weights = {region: m.fit().weight for region, m in self._moments.items()}
         found, true = (block.ends[name] for name in NEEDED[2:])
         self._ends = true
-        if any(found.of(c).sum() != self._weights[c[1]].shape[1] for c in found.connections()):
+        sizes = {region: weight.shape[1] for region, weight in self._weights.items()}
+        if any(found.of(c).sum() != sizes.get(c[1]) for c in found.connections()):
             self._reason = "the model's messages aren't in the space of its states"
             return
-        pairs = []
+        pairs, projected = [], []
         for connection in true.connections():
             mine = block.signals["communication"][..., found.of(connection)]
             if mine.shape[2] == 0:  # a model without the connection says nothing
                 mine = np.zeros((*mine.shape[:2], self._weights[connection[1]].shape[1]))
             theirs = block.signals["true_communication"][..., true.of(connection)]
-            pairs.append((mine @ self._weights[connection[1]].T, theirs))
+            weight = self._weights[connection[1]]
+            reached = _directions(weight)
+            pairs.append((mine @ weight.T, theirs))
+            projected.append((mine @ (weight.T @ reached), theirs @ reached))
         source = np.array([connection[0] for connection in true.connections()])
-        self._sums.append(_Sums.of(pairs, source, block.valid))
+        for name, both in ((COSINE.name, pairs), (PROJECTED.name, projected)):
+            self._sums[name].append(_Sums.of(both, source, block.valid))
 
     def estimates(self, bootstrap: Bootstrap) -> Estimates:
         """The mean over sources, then each, the maps held fixed in the bootstrap."""
-        if not self._sums or self._ends is None:
-            return [(COSINE, Undefined(self._reason))]
-        sums = _Sums.concatenate(self._sums)
-        trials, regions = len(sums.bins), self._ends.regions
-        sources = np.unique(sums.source)
+        if not self._sums[COSINE.name] or self._ends is None:
+            return [(form, Undefined(self._reason)) for form in self.definitions]
+        return [
+            pair
+            for form in self.definitions
+            for pair in _by_source(
+                form, _Sums.concatenate(self._sums[form.name]), self._ends.regions, bootstrap
+            )
+        ]
 
-        def mean(weights: Floats) -> Floats:
-            return np.mean([sums.cosine(weights, source) for source in sources], axis=0)
 
-        estimates: Estimates = [(COSINE, bootstrap.estimate(mean, trials))]
-        for source in sources.tolist():
-            name = f"{COSINE.metric} {regions[source]}"
-            formula = _FORMULA.format(source=regions[source])
-            definition = Definition(COSINE.name, name, formula, _TEXT, COSINE.source)
-            estimate = bootstrap.estimate(lambda weights, s=source: sums.cosine(weights, s), trials)
-            estimates.append((definition, estimate))
-        return estimates
+def _by_source(form: Definition, sums: _Sums, regions: tuple[str, ...], bootstrap: Bootstrap) -> Estimates:
+    """The mean over sources, then each."""
+    trials, sources = len(sums.bins), np.unique(sums.source)
+
+    def mean(weights: Floats) -> Floats:
+        return np.mean([sums.cosine(weights, source) for source in sources], axis=0)
+
+    estimates: Estimates = [(form, bootstrap.estimate(mean, trials))]
+    for source in sources.tolist():
+        formula = _FORMULA.format(source=regions[source]) + (_PROJECTED if form is PROJECTED else "")
+        definition = replace(form, metric=f"{form.metric} {regions[source]}", formula=formula)
+        estimate = bootstrap.estimate(lambda weights, s=source: sums.cosine(weights, s), trials)
+        estimates.append((definition, estimate))
+    return estimates
+
+
+def _directions(weight: Floats) -> Floats:
+    """Orthonormal columns that span what a matrix (target, source) reaches, (target, direction)."""
+    left, scale, _ = np.linalg.svd(weight, full_matrices=False)
+    return left[:, scale > _SMALLEST * scale.max(initial=0.0)]
 
 
 class _Sums:
