@@ -5,8 +5,13 @@ import torch
 
 from ctd_contract.torch.random import generator
 from ctd_contract.torch.sequences.workspace import Workspace
-from ctd_models_torch.lfads import decoder_loop_backward, decoder_loop_block
+from ctd_models_torch.lfads import (
+    decoder_loop_backward,
+    decoder_loop_block,
+    decoder_loop_compiled_block,
+)
 from ctd_models_torch.lfads.decoder_loop import DecoderParameters, GRUWeights, decode
+from ctd_models_torch.lfads.decoder_loop_compiled_block import CompiledBlock
 
 TRIALS, STATE, CONTROLLER, FACTORS, CONTROLS, EXTERNAL, ENCODED = 34, 6, 5, 3, 2, 2, 4
 ALL = {
@@ -105,11 +110,49 @@ CHANGES = [
 ]  # fmt: skip
 
 
+@pytest.fixture
+def operations(monkeypatch):
+    """Loops of torch's operations, as on a GPU, where compiled ones would be taken."""
+    monkeypatch.setattr(CompiledBlock, "takes", lambda *_: False)
+
+
 @pytest.mark.parametrize("reset", ["before", "after"])
 @pytest.mark.parametrize("change", [{}, *CHANGES], ids=str)
 def test_fast_is_plain(change, reset):
     case = Case(**change, reset=reset)
     assert_equal(case.gradients("fast"), case.gradients("plain"))
+
+
+@pytest.mark.parametrize("change", [{}, *CHANGES], ids=str)
+def test_loops_of_operations_are_plain(operations, change):
+    case = Case(**change)
+    assert_equal(case.gradients("fast"), case.gradients("plain"))
+
+
+@pytest.mark.parametrize("change", [{}, {"factor_mask": False}], ids=str)
+def test_fast_is_plain_in_single_precision(change):
+    case = Case(**change, dtype=torch.float32)
+    assert_equal(case.gradients("fast"), case.gradients("plain"), tolerance=1e-5)
+
+
+def test_gradients_can_be_found_twice():
+    case = Case()
+    loss = sum(values.sum() for values in case.decode())
+    first, second = (
+        torch.autograd.grad(loss, list(case.leaves.values()), retain_graph=True) for _ in range(2)
+    )
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+def test_what_is_not_a_number_stays_so():
+    case = Case(dtype=torch.float32)
+    with torch.no_grad():
+        case.arguments["encoded"][3, 5] = torch.nan
+    decoded = case.decode()
+    for values in decoded:
+        assert values[3, 5:].isnan().any(dim=1).all()
+        assert not values[:3].isnan().any()
+        assert not values[3, :5].isnan().any()
 
 
 @pytest.mark.parametrize("reset", ["before", "after"])
@@ -197,8 +240,8 @@ def test_later_bins_never_reach_earlier_ones():
         assert not torch.equal(first[:, 5:], second[:, 5:])
 
 
-def test_memory_grows_with_bins_and_not_faster(monkeypatch):
-    """What is kept from forward to backward is linear in the bins, and backward adds one chunk's worth."""
+def workspaces(monkeypatch, *parts):
+    """Numbers that modules ask for in passes over 40, 80 and 160 bins."""
     asked = {}
 
     def record(part):
@@ -208,13 +251,24 @@ def test_memory_grows_with_bins_and_not_faster(monkeypatch):
 
         monkeypatch.setattr(part, "Workspace", workspace)
 
-    record(decoder_loop_block)
-    record(decoder_loop_backward)
+    for part in parts:
+        record(part)
     for n_time in (40, 80, 160):
         Case(n_time=n_time).gradients("fast")
-    short, middle, long = asked[decoder_loop_block.__name__]
+    return [asked[part.__name__] for part in parts]
+
+
+def test_memory_grows_with_bins_and_not_faster(monkeypatch):
+    """One bin's rows before the first and after each, and nothing else."""
+    [(short, middle, long)] = workspaces(monkeypatch, decoder_loop_compiled_block)
     assert long - middle == 2 * (middle - short)
-    assert len(set(asked[decoder_loop_backward.__name__])) == 1
+
+
+def test_memory_of_operations_grows_with_bins_and_not_faster(operations, monkeypatch):
+    """What is kept from forward to backward is linear in the bins, and backward adds one chunk's worth."""
+    (short, middle, long), back = workspaces(monkeypatch, decoder_loop_block, decoder_loop_backward)
+    assert long - middle == 2 * (middle - short)
+    assert len(set(back)) == 1
 
 
 WRONG = {

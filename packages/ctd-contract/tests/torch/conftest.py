@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from ctd_contract.torch.random import generator
+from ctd_contract.torch.sequences.compiled_block import CompiledBlock
 
 Make = Callable[..., Tensor]
 
@@ -24,6 +25,13 @@ def make(device) -> Make:
         return values.to(device).requires_grad_()
 
     return draw
+
+
+@pytest.fixture(params=["compiled", "operations"])
+def loops(request, monkeypatch) -> None:
+    """Compiled loops, and those of torch's operations that a GPU runs in their place."""
+    if request.param == "operations":
+        monkeypatch.setattr(CompiledBlock, "takes", lambda *_: False)
 
 
 @pytest.fixture

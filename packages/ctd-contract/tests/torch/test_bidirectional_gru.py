@@ -16,7 +16,7 @@ def direction(make):
 @pytest.mark.parametrize("all_states", [False, True])
 @pytest.mark.parametrize(("trials", "bins"), [(40, 9), (3, 1), (5, 4)])
 def test_fast_is_plain(
-    make, assert_twins, two_threads, device, reset, clip, padded, all_states, trials, bins
+    loops, make, assert_twins, two_threads, device, reset, clip, padded, all_states, trials, bins
 ):
     inputs, starts = (
         make(trials, bins, INPUTS),

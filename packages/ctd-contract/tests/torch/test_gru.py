@@ -21,7 +21,7 @@ def parameters(make, *, inputs=True, biases=True):
 @pytest.mark.parametrize("clip", [None, 0.6, 1.5])
 @pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize(("trials", "bins"), [(1, 1), (5, 4), (40, 9), (7, 3)])
-def test_fast_is_plain(make, assert_twins, two_threads, reset, clip, noisy, trials, bins):
+def test_fast_is_plain(make, assert_twins, two_threads, loops, reset, clip, noisy, trials, bins):
     inputs, initial, weights = make(trials, bins, INPUTS), make(trials, SIZE, scale=2.0), parameters(make)
     noise = make(trials, bins, SIZE) if noisy else None
 
@@ -33,7 +33,7 @@ def test_fast_is_plain(make, assert_twins, two_threads, reset, clip, noisy, tria
 
 @pytest.mark.parametrize("reset", ["after", "before"])
 @pytest.mark.parametrize("biases", [False, True])
-def test_fast_is_plain_without_inputs(make, assert_twins, reset, biases):
+def test_fast_is_plain_without_inputs(make, assert_twins, loops, reset, biases):
     initial, weights = make(20, SIZE), parameters(make, inputs=False, biases=biases)
 
     def run(backend):

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import ctd_contract.torch  # noqa: F401  # before torch itself, whose idle threads it calms
+
 if TYPE_CHECKING:
     from ctd_models_torch.ablation import ablate
     from ctd_models_torch.base import Inferred, LatentModel

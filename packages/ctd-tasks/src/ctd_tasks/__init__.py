@@ -6,6 +6,7 @@ Networks (`ctd_tasks.networks`) and training (`ctd_tasks.training`) are imported
 
 from importlib.metadata import version
 
+import ctd_contract.torch  # noqa: F401  # before torch itself, whose idle threads it calms
 from ctd_tasks.environment import TaskEnvironment, environment_id, register
 from ctd_tasks.tasks import (
     TASKS,

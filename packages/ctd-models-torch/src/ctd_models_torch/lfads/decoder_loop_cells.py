@@ -48,8 +48,8 @@ class LateUnit(ABC):
         """Make the unit from the columns of its input weights; either may be none."""
         options = {"clip": clip, "noisy": False, "padded": False}
         if reset == "before":
-            return _Before(GRUBefore(early, weight_state, *biases, **options), late)
-        return _After(GRUAfter(early, weight_state, *biases, **options), late)
+            return LateBefore(GRUBefore(early, weight_state, *biases, **options), late)
+        return LateAfter(GRUAfter(early, weight_state, *biases, **options), late)
 
     def states(self, rows: Tensor) -> Tensor:
         """View the states (..., state) before each bin."""
@@ -105,7 +105,7 @@ class LateUnit(ABC):
         """Gradients of early and late input weights, weight_state, bias_input, bias_state."""
 
 
-class _Before(LateUnit):
+class LateBefore(LateUnit):
     """r multiplies h: the products are of [state, late] and of [late, r h]."""
 
     kernel: GRUBefore
@@ -183,7 +183,7 @@ class _Before(LateUnit):
         return (kernel.input_weight_grad(driven), late, weight_state, *biases)
 
 
-class _After(LateUnit):
+class LateAfter(LateUnit):
     """r multiplies U_n h + b_hn: the products are of the state and of the late inputs."""
 
     kernel: GRUAfter

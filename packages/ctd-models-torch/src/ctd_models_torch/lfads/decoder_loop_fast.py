@@ -16,6 +16,7 @@ from ctd_contract.torch.sequences.blocks import run_jobs, split_trials
 from ctd_models_torch.lfads.decoder_loop_arguments import Decoded, DecoderArguments, DecoderParameters
 from ctd_models_torch.lfads.decoder_loop_backward import Targets, go_back
 from ctd_models_torch.lfads.decoder_loop_block import Block
+from ctd_models_torch.lfads.decoder_loop_compiled_block import CompiledBlock
 from ctd_models_torch.lfads.decoder_loop_weights import Weights
 
 
@@ -65,7 +66,8 @@ class _Loop(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         weights = Weights(parameters, reset=arguments.reset, clip=arguments.clip)
         trials, device = len(arguments.generator_state), arguments.generator_state.device
-        blocks = [Block(weights, arguments, rows) for rows in split_trials(trials, device)]
+        make = CompiledBlock if CompiledBlock.takes(weights, arguments) else Block
+        blocks = [make(weights, arguments, rows) for rows in split_trials(trials, device)]
         widths = (
             weights.generator.size, weights.factors, *[weights.controls] * 3, weights.controller.size
         )  # fmt: skip
@@ -84,8 +86,13 @@ class _Loop(torch.autograd.Function):
         """Run all blocks backwards and add up what they found for the parameters."""
         initial, *early = ctx.saved_tensors[-4:], ctx.needs_input_grad[-2:]
         targets = _targets(initial, *early)
-        blocks: list[Block] = ctx.blocks
-        sums = run_jobs(lambda block: go_back(block, grads, targets), blocks, targets.generator_state.device)
+        blocks: list[Block | CompiledBlock] = ctx.blocks
+
+        def back(block: Block | CompiledBlock) -> tuple[list[Tensor], ...]:
+            compiled = isinstance(block, CompiledBlock)
+            return block.backward(grads, targets) if compiled else go_back(block, grads, targets)
+
+        sums = run_jobs(back, blocks, targets.generator_state.device)
         # Added in a fixed order: the result does not depend on which thread was first.
         total = [[_added(parts) for parts in zip(*group, strict=True)] for group in zip(*sums, strict=True)]
         return (None, None, *blocks[0].weights.parameter_grads(total), *targets)

@@ -5,7 +5,7 @@ keeps its state and gates in a core's own cache. torch frees the interpreter's l
 """
 
 import os
-import time
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -56,9 +56,10 @@ def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], device: torch.d
 def _pool(threads: int) -> ThreadPoolExecutor:
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(threads, "sequence", initializer=_compute_alone)
-    # Start all of them now: the number holds for the thread that sets it, but is also what later threads of
-    # the program begin with, so it is set back once.
-    for future in [pool.submit(_wait) for _ in range(threads)]:
+    # Start all of them now, and let none be free before: the number holds for the thread that sets it, but is
+    # also what later threads of the program begin with, so it is set back once.
+    everyone = threading.Barrier(threads)
+    for future in [pool.submit(everyone.wait) for _ in range(threads)]:
         future.result()
     torch.set_num_threads(before)
     return pool
@@ -73,8 +74,3 @@ def _compute_alone() -> None:
     # torch gives a thread the program's number when it first asks, which would overrule one set before.
     torch.get_num_threads()
     torch.set_num_threads(1)
-
-
-def _wait() -> None:
-    """Keep a thread busy for a moment, so that the pool starts the next one."""
-    time.sleep(0.002)

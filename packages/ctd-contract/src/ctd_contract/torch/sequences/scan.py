@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ctd_contract.torch.sequences.blocks import run_jobs, split_trials
+from ctd_contract.torch.sequences.compiled_block import CompiledBlock
 from ctd_contract.torch.sequences.kernel import Kernel
 from ctd_contract.torch.sequences.workspace import Workspace
 
@@ -88,7 +89,7 @@ class _Scan(torch.autograd.Function):
         jobs, targets = [], []
         for row, grad in zip(ctx.blocks, grads, strict=True):
             count = len(row[0].recurrence.tensors)
-            targets.append(_Targets.make(tensors[:3], needs[:3]))
+            targets.append(Targets.make(tensors[:3], needs[:3]))
             del tensors[:count], needs[:count]
             jobs += [(block, grad, targets[-1]) for block in row]
         sums = run_jobs(lambda job: job[0].backward(job[1], job[2]), jobs, grads[0].device)
@@ -101,7 +102,7 @@ class _Scan(torch.autograd.Function):
         return (None, *result)
 
 
-class _Targets(NamedTuple):
+class Targets(NamedTuple):
     """Gradients that blocks write their trials of; None where nobody needs them."""
 
     inputs: Tensor | None
@@ -109,7 +110,8 @@ class _Targets(NamedTuple):
     noise: Tensor | None
 
     @classmethod
-    def make(cls, tensors: Sequence[Tensor | None], needs: Sequence[bool]) -> "_Targets":
+    def make(cls, tensors: Sequence[Tensor | None], needs: Sequence[bool]) -> "Targets":
+        """Make room for those that are needed."""
         pairs = zip(tensors, needs, strict=True)
         return cls(
             *(
@@ -130,9 +132,11 @@ def _output(one: Recurrence) -> Tensor:
     return one.initial.new_empty((trials, one.bins, size) if one.all_states else (trials, size))
 
 
-def _blocks(one: Recurrence, beside: int) -> list["_Block"]:
+def _blocks(one: Recurrence, beside: int) -> list["_Block | CompiledBlock"]:
     kernel = one.make(*one.parameters)
     rows = split_trials(len(one.initial), one.initial.device, beside=beside)
+    if CompiledBlock.takes(kernel, one):
+        return [CompiledBlock(one, kernel, block) for block in rows]
     return [_Block(one, kernel, block) for block in rows]
 
 
@@ -172,7 +176,7 @@ class _Block:
         if keep:
             self.workspace, self.gates, self.states = workspace, gates, states
 
-    def backward(self, arriving: Tensor, targets: _Targets) -> list[Tensor]:
+    def backward(self, arriving: Tensor, targets: Targets) -> list[Tensor]:
         """Write the gradients of these trials; returns sums for those of the parameters."""
         one, trials, kernel = self.recurrence, self.trials, self.kernel
         workspace = Workspace(

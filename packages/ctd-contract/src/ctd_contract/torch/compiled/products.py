@@ -1,0 +1,93 @@
+"""Matrix products for compiled loops: those of SciPy's BLAS, on a single thread."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from llvmlite import binding
+from numba import types
+from numba.extending import get_cython_function_address
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+from ctd_contract.torch.compiled.jit import compiled
+
+_POINTERS = types.void(*[types.intp] * 13)
+
+
+def _external(name: str) -> Any:
+    """Name a routine of BLAS for compiled code; by its name, so that the code can be kept on disk."""
+    symbol = f"ctd_contract_{name}"
+    binding.add_symbol(symbol, get_cython_function_address("scipy.linalg.cython_blas", name))
+    return types.ExternalFunction(symbol, _POINTERS)
+
+
+_single, _double = _external("sgemm"), _external("dgemm")
+
+
+@compiled
+def multiply(
+    out: NDArray[Any], a: NDArray[Any], b: NDArray[Any], turn_a: bool, turn_b: bool, add: bool
+) -> None:
+    """Write ``a @ b`` to ``out``, or add it.
+
+    Args:
+        out: (row, column). The numbers of a row are neighbours in all three; rows may lie apart.
+        a: (row, inner), or its transpose if ``turn_a``.
+        b: (inner, column), or its transpose if ``turn_b``.
+        turn_a: Whether ``a`` is given transposed.
+        turn_b: Whether ``b`` is given transposed.
+        add: Whether to add to what is there.
+    """
+    # BLAS counts columns first, so it is told to find out' = b' a'.
+    letters = np.array([ord("N"), ord("T")], np.int8)
+    scalars = np.array([1.0, 1.0 if add else 0.0], out.dtype)
+    sizes = np.array(
+        [
+            out.shape[1],
+            out.shape[0],
+            a.shape[0] if turn_a else a.shape[1],
+            max(b.strides[0] // b.itemsize, b.shape[1]),
+            max(a.strides[0] // a.itemsize, a.shape[1]),
+            max(out.strides[0] // out.itemsize, out.shape[1]),
+        ],
+        np.int32,
+    )
+    letter, scalar, size = letters.ctypes.data, scalars.ctypes.data, sizes.ctypes.data
+    a_at, b_at, out_at = a.ctypes.data, b.ctypes.data, out.ctypes.data
+    if out.itemsize == 4:
+        _single(
+            letter + turn_b, letter + turn_a, size, size + 4, size + 8, scalar,
+            b_at, size + 12, a_at, size + 16, scalar + 4, out_at, size + 20,
+        )  # fmt: skip
+    else:
+        _double(
+            letter + turn_b, letter + turn_a, size, size + 4, size + 8, scalar,
+            b_at, size + 12, a_at, size + 16, scalar + 8, out_at, size + 20,
+        )  # fmt: skip
+
+
+class _Alone:
+    """Counts who computes alone: the first one limits the threads of BLAS, the last one sets them back."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+        self.libraries = ThreadpoolController().select(user_api="blas")
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.inside:
+                self.limiter = self.libraries.limit(limits=1)
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.limiter.restore_original_limits()
+
+
+# Inside it each product runs on the thread that asks for it.
+alone = _Alone()
