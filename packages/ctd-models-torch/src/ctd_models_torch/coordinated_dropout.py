@@ -29,7 +29,7 @@ def coordinated_dropout(
     Returns:
         The thinned entries, scaled by 1 / (1 - rate), and the loss's weight, (trial, time, neuron).
     """
-    hidden = bernoulli(seen.shape, rate, generator, seen.device).to(seen.dtype)
+    hidden = bernoulli(seen.shape, rate, generator, seen.device, dtype=seen.dtype)
     rate = chance(rate)
     return seen * (1.0 - hidden).div_(1.0 - rate), view.spread(hidden.div_(rate), shape, 1.0)
 
@@ -43,8 +43,8 @@ def dropout_mask(shape: Sequence[int], like: Tensor, rate: float, generator: tor
         rate: In [0, 1).
         generator: Stream, on that device.
     """
-    kept = bernoulli(shape, 1.0 - rate, generator, like.device).to(like.dtype)
-    return kept.div_(chance(1.0 - rate))
+    kept = 1.0 - rate
+    return bernoulli(shape, kept, generator, like.device, dtype=like.dtype, value=1.0 / chance(kept))
 
 
 def dropout(values: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:

@@ -2,15 +2,20 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
+from ctd_contract.torch.sequences.blocks import run_jobs
+
 # Chances are multiples of 2^-16: a 64-bit number then decides four times.
 _CHANCES = 1 << 16
+# Entries of a mask that come from one seed.
+_PIECE = 1 << 18
 
 
 def generator(seed: int, *keys: int | str, device: torch.device | str = "cpu") -> torch.Generator:
@@ -45,33 +50,67 @@ def chance(probability: float) -> float:
 
 
 def bernoulli(
-    shape: Sequence[int], probability: float, stream: torch.Generator, device: torch.device | str = "cpu"
+    shape: Sequence[int],
+    probability: float,
+    stream: torch.Generator,
+    device: torch.device | str = "cpu",
+    *,
+    dtype: torch.dtype = torch.bool,
+    value: float = 1.0,
 ) -> Tensor:
-    """Draw what is true with a probability; on a CPU that takes torch several times as long.
+    """Draw what is true with a probability; on a CPU that takes torch many times as long.
 
     Args:
         shape: Of the result.
         probability: Taken as ``chance(probability)``; divide by that for an unbiased mask.
         stream: Generator on ``device``.
         device: Where the numbers are drawn.
+        dtype: Of the result.
+        value: What stands for true in numbers.
 
     Returns:
-        bool tensor.
+        Tensor of True and False, or of ``value`` and 0.
     """
     if has_torch_function((stream,)):  # a mode is on, say one that draws for each of several models at once
-        return handle_torch_function(bernoulli, (stream,), shape, probability, stream, device)
-    count, threshold = math.prod(shape), round(chance(probability) * _CHANCES)
-    if threshold == _CHANCES:
-        return torch.ones(tuple(shape), dtype=torch.bool, device=device)
-    numbers = _uniform(-(-count // 4), stream, torch.device(device)).view(torch.int16)[:count]
-    return (numbers < threshold - _CHANCES // 2).view(tuple(shape))
-
-
-def _uniform(count: int, stream: torch.Generator, device: torch.device) -> Tensor:
-    """64-bit numbers, from all of them alike."""
+        return handle_torch_function(
+            bernoulli, (stream,), shape, probability, stream, device, dtype=dtype, value=value
+        )
+    count, below = math.prod(shape), round(chance(probability) * _CHANCES) - _CHANCES // 2
+    if below == _CHANCES // 2:
+        return torch.full(tuple(shape), value, dtype=dtype, device=device)
+    if torch.device(device).type == "cpu":
+        return _drawn_in_pieces(count, below, stream, dtype, value).view(tuple(shape))
     # Without bounds torch leaves out the negative ones.
-    if device.type != "cpu":
-        return torch.empty(count, dtype=torch.int64, device=device).random_(-(2**63), None, generator=stream)
-    # torch's own generator on a CPU takes several times as long as what it starts here.
-    seed = int(torch.empty((), dtype=torch.int64).random_(generator=stream))
-    return torch.from_numpy(np.random.SFC64(seed).random_raw(count).view(np.int64))
+    numbers = torch.empty(-(-count // 4), dtype=torch.int64, device=device)
+    drawn = numbers.random_(-(2**63), None, generator=stream).view(torch.int16)[:count] < below
+    return (drawn if dtype == torch.bool else drawn.to(dtype).mul_(value)).view(tuple(shape))
+
+
+def _drawn_in_pieces(
+    count: int, below: int, stream: torch.Generator, dtype: torch.dtype, value: float
+) -> Tensor:
+    """Draw pieces side by side, each from a seed of its own, so that all is the same with any threads."""
+    out = torch.empty(count, dtype=dtype)
+    starts = range(0, count, _PIECE)
+    seeds = torch.empty(len(starts), dtype=torch.int64).random_(generator=stream).tolist()
+
+    def draw(start: int) -> None:
+        piece = out[start : start + _PIECE].numpy()
+        # torch's own generator on a CPU takes several times as long.
+        raw = np.random.SFC64(seeds[start // _PIECE]).random_raw(-(-len(piece) // 4))
+        numbers = raw.view(np.int16)[: len(piece)]
+        if dtype == torch.bool:
+            np.less(numbers, below, out=piece)
+        else:
+            _choose()(numbers, below, value, piece)
+
+    run_jobs(draw, starts, out.device)
+    return out
+
+
+@cache
+def _choose() -> Callable[..., None]:
+    """The compiled loop, which takes a moment to import."""
+    from ctd_contract.torch.compiled.masks import choose
+
+    return choose
