@@ -9,10 +9,10 @@ AdamW. To compare results they get the same random numbers.
 from __future__ import annotations
 
 import copy
-import json
-import resource
+import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -118,9 +118,8 @@ class Recorded(Drawn):
         self.shape = (trials, bins, size.controls)
 
     def hidden(self, seen: Tensor) -> tuple[Tensor, float]:
-        return bernoulli(seen.shape, COORDINATED, draw("coordinated dropout")).to(seen.dtype), chance(
-            COORDINATED
-        )
+        stream = draw("coordinated dropout")
+        return bernoulli(seen.shape, COORDINATED, stream, dtype=seen.dtype), chance(COORDINATED)
 
     def drop(self, values: Tensor, what: str, index: int | None = None) -> Tensor:
         mask = self.masks[what] if index is None else self.masks[what][:, index]
@@ -253,21 +252,65 @@ def difference(size: Size, dtype: torch.dtype, tolerance: float) -> float:
     return agree(*found, tolerance)
 
 
-def peak_mb(name: str, size: Size, times: int) -> float:
-    """Memory of three steps beyond that of the model and its data, in a process of its own."""
-    this = Path(__file__).resolve()
-    spec = json.dumps({"name": name, "size": vars(size.longer(times))})
-    done = subprocess.run([sys.executable, this, spec], stdout=subprocess.PIPE, text=True, check=True)
-    return float(done.stdout.splitlines()[-1])
+class Remote:
+    """A side in a process of its own, as its user starts it: our packages calm torch's idle threads, which is
+    to the disadvantage of a loop of many small operations.
+    """
+
+    def __init__(self, name: str, size: Size) -> None:
+        first = "ctd_models_torch" if name == "fast" else "torch"
+        code = f"import {first}, lfads_step; lfads_step.answer({name!r}, lfads_step.{size})"
+        environment = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=Path(__file__).resolve().parent, env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+        )  # fmt: skip
+
+    def step(self) -> float:
+        """Take a step; returns its seconds."""
+        return float(self._ask("step"))
+
+    def peak_mb(self) -> float:
+        """Memory beyond that of the model and its data so far; ends the process."""
+        found = float(self._ask("memory"))
+        self.process.communicate()
+        return found
+
+    def _ask(self, what: str) -> str:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        print(what, file=self.process.stdin)
+        return self.process.stdout.readline()
 
 
-def _memory(spec: dict) -> float:
+def peak_kb() -> int:
+    """Most memory that this process ever held; what getrusage tells begins with that of its parent."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+def answer(name: str, size: Size) -> None:
+    """Be the process of a `Remote`."""
     torch.set_num_threads(THREADS)
-    side = Side(spec["name"], Size(**spec["size"]))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    side = Side(name, size)
+    before = peak_kb()
+    for what in sys.stdin:
+        if what.strip() == "memory":
+            print((peak_kb() - before) / 1024, flush=True)
+            return
+        start = time.perf_counter()
+        side.step()
+        seconds = time.perf_counter() - start
+        time.sleep(0.05)  # until its idle threads are at rest
+        print(seconds, flush=True)
+
+
+def memory_mb(name: str, size: Size) -> float:
+    """Of three steps."""
+    side = Remote(name, size)
     for _ in range(3):
         side.step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return side.peak_mb()
 
 
 def measure_step(name: str, size: Size, *, repeats: int) -> dict:
@@ -275,12 +318,8 @@ def measure_step(name: str, size: Size, *, repeats: int) -> dict:
     torch.set_num_threads(THREADS)
     double = difference(replace(size, trials=40), torch.float64, 1e-9)
     single = difference(replace(size, trials=40), torch.float32, 1e-4)
-    fast, plain = (Side(side, size) for side in ("fast", "plain"))
+    fast, plain = (Remote(side, size) for side in ("fast", "plain"))
     result = compare(name, fast.step, plain.step, repeats=repeats)
-    memory = {f"{side}_mb": peak_mb(side, size, 1) for side in ("fast", "plain")}
-    memory["fast_mb_twice_the_bins"] = peak_mb("fast", size, 2)
+    memory = {"fast_mb": fast.peak_mb(), "plain_mb": plain.peak_mb()}
+    memory["fast_mb_twice_the_bins"] = memory_mb("fast", size.longer(2))
     return result | {"threads": THREADS, "difference_float64": double, "difference_float32": single} | memory
-
-
-if __name__ == "__main__":
-    print(_memory(json.loads(sys.argv[1])))
