@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
@@ -80,6 +81,19 @@ def test_trajectories_have_a_panel_per_source_with_all_points_and_pairs(result):
     assert sum(len(c.get_offsets()) for c in gru.collections) == 2 * drawn
     n_trials = len(result.examples.trial)
     assert len(gru.get_lines()) == 2 * n_trials + len(result.matches["GRU"].pairs)
+
+
+def test_trajectories_of_two_states_lie_in_a_plane(result):
+    def flattened(space):
+        flat = np.array([1.0, 1.0, 0.0])
+        names = ("trajectories", "points_projected", "trajectories_in_truth", "points_in_truth")
+        known = {name: getattr(space, name) for name in names if getattr(space, name) is not None}
+        return replace(space, **{name: array * flat for name, array in known.items()})
+
+    spaces = {name: flattened(space) for name, space in result.spaces.items()}
+    axis = trajectory_figure(replace(result, spaces=spaces)).axes[0]
+    np.testing.assert_allclose(np.mean(axis.get_zlim3d()), 0.0)
+    assert np.ptp(axis.get_zlim3d()) >= 1.0
 
 
 def test_stable_points_alone_are_filled(result):

@@ -92,7 +92,7 @@ class LinearDynamicsConfig(BaselineConfig):
     """
 
     n_latents: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 6, 8, 12])
-    ridge: list[float] = field(default_factory=lambda: [1e-5, 1e-4, 1e-3, 0.01, 0.1, 1.0])
+    ridge: list[float] = field(default_factory=lambda: [1e-4, 0.01, 1.0])
     forecasts: list[int] = field(default_factory=lambda: [1, 5, 10])
 
 

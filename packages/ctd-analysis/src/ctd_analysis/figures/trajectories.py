@@ -92,6 +92,8 @@ def _limits(axis: Axes3D, result: AnalysisResult, source: str) -> None:
         shown.append(points)
     corners = np.concatenate(shown)
     low, high = np.nanmin(corners, axis=0), np.nanmax(corners, axis=0)
+    flat = 0.5 * (high <= low)  # of two states, or one
+    low, high = low - flat, high + flat
     axis.set_xlim3d(low[0], high[0])
     axis.set_ylim3d(low[1], high[1])
     axis.set_zlim3d(low[2], high[2])
