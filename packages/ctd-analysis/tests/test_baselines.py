@@ -14,12 +14,14 @@ from ctd_analysis.baselines import (
     ConditionAverageConfig,
     FactorAnalysisConfig,
     LinearDynamicsConfig,
+    ReducedRankConfig,
     SmoothingConfig,
     predict,
 )
 from ctd_analysis.baselines.condition_average import ConditionAverage
 from ctd_analysis.baselines.counts import Counts
 from ctd_analysis.baselines.factor_analysis import SmoothedFactors
+from ctd_analysis.baselines.reduced_rank import ReducedRank
 from ctd_analysis.baselines.regression import fit_poisson
 from ctd_analysis.baselines.search import by_setting, search, search_by_neuron
 from ctd_analysis.cli import main
@@ -32,6 +34,7 @@ SMALL = {
     "condition_average": ConditionAverageConfig([0.02, 0.06], [0.0, 3.0]),
     "smoothing": SmoothingConfig([0.03, 0.08], [1.0, 5.0], [0.01, 0.1]),
     "factor_analysis": FactorAnalysisConfig([0.03, 0.08], [2, 3], [0.01, 0.1]),
+    "reduced_rank": ReducedRankConfig([0.03, 0.08], [1, 2], [0.01, 0.1]),
     "linear_dynamics": LinearDynamicsConfig([2, 3], [0.01, 0.1], [2]),
 }
 
@@ -155,6 +158,26 @@ def test_factors_are_those_of_all_rows():
     np.testing.assert_allclose(found, expected, atol=2e-3)
 
 
+def test_reduced_rank_features_lose_the_least_of_what_a_regression_predicts():
+    spikes, _, condition = simulated(n_trials=60)
+    counts = counted(spikes, condition).hiding(np.arange(12) % 2 == 0)
+    make = ReducedRank(counts)
+    seen, target = counts.seen(), np.sqrt(spikes[..., ::2]).reshape(-1, 6)
+    rows = np.log(spikes[..., 1::2].reshape(-1, 6) + 0.1 * counts.mean()[1::2])
+    design = np.column_stack([rows, np.ones(len(rows))])
+    full = design @ np.linalg.lstsq(design, target, rcond=None)[0]
+    lost = np.linalg.svd(full - full.mean(0), compute_uv=False) ** 2
+    for rank in (1, 3, 6):
+        features = make({"width_s": 1e-6, "rank": rank, "ridge": 1e-12})(seen).reshape(-1, rank)
+        few = np.column_stack([features, np.ones(len(rows))])
+        found = few @ np.linalg.lstsq(few, target, rcond=None)[0]
+        # Eckart and Young: no map of this rank predicts better.
+        expected = ((target - full) ** 2).sum() + lost[rank:].sum()
+        assert ((target - found) ** 2).sum() == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(ValueError, match="holds none out"):
+        ReducedRank(counted(spikes, condition))
+
+
 def test_the_search_goes_uphill_and_never_takes_what_isnt_a_number():
     def score(setting):
         return (
@@ -171,7 +194,7 @@ def test_the_search_goes_uphill_and_never_takes_what_isnt_a_number():
         search({"a": [1.0]}, lambda setting: np.nan)
 
 
-@pytest.mark.parametrize("method", ["smoothing", "factor_analysis", "linear_dynamics"])
+@pytest.mark.parametrize("method", ["smoothing", "factor_analysis", "reduced_rank", "linear_dynamics"])
 def test_what_encoders_may_not_see_changes_nothing(toy, tmp_path, method):
     """Held-out neurons, forward bins and other trials of the test split don't reach a trial's prediction."""
     path, spikes, _, condition = toy
@@ -216,6 +239,7 @@ def test_they_score_and_all_is_predicted(toy, tmp_path, monkeypatch, capsys):
         "condition_average": "model.width_s=[0.03,0.08] model.prior_trials=[0,3]",
         "smoothing": "model.width_s=[0.03,0.08] model.ridge=[0.01]",
         "factor_analysis": "model.width_s=[0.03,0.08] model.ridge=[0.01] model.n_factors=[2]",
+        "reduced_rank": "model.width_s=[0.03,0.08] model.ridge=[0.01] model.rank=[2]",
         "linear_dynamics": "model.ridge=[0.01] model.n_latents=[2] model.forecasts=[1,4]",
     }
     for method, settings in few.items():
@@ -233,7 +257,7 @@ def test_they_score_and_all_is_predicted(toy, tmp_path, monkeypatch, capsys):
         for metric in ("co_bps", "fp_bps", "bps", "rate_r2")
     }
     assert min(scores.values()) > 0.02, scores
-    for method in ("smoothing", "factor_analysis", "linear_dynamics"):
+    for method in ("smoothing", "factor_analysis", "reduced_rank", "linear_dynamics"):
         assert scores[method, "co_bps"] > 1.5 * scores["condition_average", "co_bps"]
         assert scores[method, "rate_r2"] > 0.4
     # A wandering state is known the less the longer ago it was seen.

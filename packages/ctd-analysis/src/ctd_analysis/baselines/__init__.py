@@ -10,6 +10,7 @@ from ctd_analysis.baselines.config import (
     ConditionAverageConfig,
     FactorAnalysisConfig,
     LinearDynamicsConfig,
+    ReducedRankConfig,
     SmoothingConfig,
 )
 from ctd_analysis.baselines.predict import Prediction, predict, write_prediction
@@ -21,6 +22,7 @@ __all__ = [
     "FactorAnalysisConfig",
     "LinearDynamicsConfig",
     "Prediction",
+    "ReducedRankConfig",
     "SmoothingConfig",
     "predict",
     "write_prediction",

@@ -82,6 +82,19 @@ class FactorAnalysisConfig(WidthConfig):
 
 
 @dataclass
+class ReducedRankConfig(WidthConfig):
+    """Poisson regressions on the few combinations of held-in neurons that best predict the held-out ones.
+
+    Attributes:
+        rank: Numbers of combinations.
+        ridge: Penalties of all regressions on squared weights, per training row and unit of spread.
+    """
+
+    rank: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 6, 8, 12])
+    ridge: list[float] = field(default_factory=_ridges)
+
+
+@dataclass
 class LinearDynamicsConfig(BaselineConfig):
     """A linear dynamical system of all regions, and regressions on its states; of continuous activity too.
 
@@ -100,6 +113,7 @@ BASELINES: dict[str, type[BaselineConfig]] = {
     "condition_average": ConditionAverageConfig,
     "smoothing": SmoothingConfig,
     "factor_analysis": FactorAnalysisConfig,
+    "reduced_rank": ReducedRankConfig,
     "linear_dynamics": LinearDynamicsConfig,
 }
 """Name of each reference prediction to its settings."""

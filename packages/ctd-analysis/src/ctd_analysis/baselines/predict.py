@@ -18,6 +18,7 @@ from ctd_analysis.baselines.config import (
     ConditionAverageConfig,
     FactorAnalysisConfig,
     LinearDynamicsConfig,
+    ReducedRankConfig,
     SmoothingConfig,
 )
 from ctd_analysis.baselines.counts import Counts
@@ -31,6 +32,7 @@ from ctd_analysis.baselines.readout import (
     select_bins,
     select_forward,
 )
+from ctd_analysis.baselines.reduced_rank import ReducedRank
 from ctd_analysis.baselines.search import Choice, by_setting
 from ctd_analysis.baselines.smoothing import log_smoothed, select_rates, smoothed_rates
 from ctd_analysis.results import Flags, Floats
@@ -130,6 +132,8 @@ def _of_held_in(
     """Expected counts by methods that see held-in neurons."""
     if isinstance(config, FactorAnalysisConfig):
         return _regressed(SmoothedFactors, counts, train, valid, config, seed)
+    if isinstance(config, ReducedRankConfig):
+        return _regressed(ReducedRank, counts, train, valid, config, seed)
     if not isinstance(config, SmoothingConfig):
         known = ", ".join(BASELINES)
         raise ValueError(f"there is no method for {type(config).__name__}, expected settings of {known}")
