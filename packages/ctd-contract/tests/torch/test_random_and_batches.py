@@ -85,6 +85,14 @@ def test_bernoulli_draws_independently_and_the_same_again():
         assert abs(correlation) < 5e-3
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shape", [(300, 7), (0, 7)])
+def test_masks_of_numbers_are_those_of_truths(dtype, shape):
+    drawn = bernoulli(shape, 0.3, generator(0, "mask"), dtype=dtype, value=2.5)
+    assert drawn.dtype == dtype
+    assert torch.equal(drawn, 2.5 * bernoulli(shape, 0.3, generator(0, "mask")).to(dtype))
+
+
 def test_a_probability_is_checked():
     with pytest.raises(ValueError, match="a probability is in"):
         chance(1.5)

@@ -16,6 +16,8 @@ from ctd_contract.torch.sequences.blocks import run_jobs
 _CHANCES = 1 << 16
 # Entries of a mask that come from one seed.
 _PIECE = 1 << 18
+# Numbers that a mask may be written in at once; half ones are neither NumPy's nor numba's.
+_WRITTEN = (torch.float32, torch.float64)
 
 
 def generator(seed: int, *keys: int | str, device: torch.device | str = "cpu") -> torch.Generator:
@@ -78,12 +80,13 @@ def bernoulli(
     count, below = math.prod(shape), round(chance(probability) * _CHANCES) - _CHANCES // 2
     if below == _CHANCES // 2:
         return torch.full(tuple(shape), value, dtype=dtype, device=device)
-    if torch.device(device).type == "cpu":
-        return _drawn_in_pieces(count, below, stream, dtype, value).view(tuple(shape))
-    # Without bounds torch leaves out the negative ones.
-    numbers = torch.empty(-(-count // 4), dtype=torch.int64, device=device)
-    drawn = numbers.random_(-(2**63), None, generator=stream).view(torch.int16)[:count] < below
-    return (drawn if dtype == torch.bool else drawn.to(dtype).mul_(value)).view(tuple(shape))
+    if torch.device(device).type != "cpu":
+        # Without bounds torch leaves out the negative ones.
+        numbers = torch.empty(-(-count // 4), dtype=torch.int64, device=device)
+        drawn = numbers.random_(-(2**63), None, generator=stream).view(torch.int16)[:count] < below
+    else:
+        drawn = _drawn_in_pieces(count, below, stream, dtype if dtype in _WRITTEN else torch.bool, value)
+    return (drawn if drawn.dtype == dtype else drawn.to(dtype).mul_(value)).view(tuple(shape))
 
 
 def _drawn_in_pieces(

@@ -55,6 +55,15 @@ def multiply(
         ],
         np.int32,
     )
+    _call(out, a, b, turn_a, turn_b, letters, scalars, sizes)
+
+
+@compiled
+def _call(
+    out: NDArray[Any], a: NDArray[Any], b: NDArray[Any], turn_a: bool, turn_b: bool,
+    letters: NDArray[Any], scalars: NDArray[Any], sizes: NDArray[Any],
+) -> None:  # fmt: skip
+    """Pass addresses on. Only as arguments of a loop do arrays surely live until it ends."""
     letter, scalar, size = letters.ctypes.data, scalars.ctypes.data, sizes.ctypes.data
     a_at, b_at, out_at = a.ctypes.data, b.ctypes.data, out.ctypes.data
     if out.itemsize == 4:

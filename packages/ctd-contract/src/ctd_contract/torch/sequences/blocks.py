@@ -47,7 +47,7 @@ def run_jobs(work: Callable[[Job], Result], jobs: Sequence[Job], device: torch.d
         with torch.no_grad():
             return work(job)
 
-    if threads == 1:
+    if threads <= 1:
         return [quiet(job) for job in jobs]
     return list(_pool(threads).map(quiet, jobs))
 
