@@ -99,6 +99,17 @@ def test_code_of_a_changed_module_is_forgotten(tmp_path):
     assert sorted(path.name for path in kept.iterdir()) == ["loops.walk-9.nbi", "others.run-3.nbi"]
 
 
+def test_loops_run_where_nothing_can_be_kept(monkeypatch):
+    def njit(cache=False, **options):
+        if cache:
+            raise RuntimeError("no locator available")
+        return own(**options)
+
+    own = jit.njit
+    monkeypatch.setattr(jit, "njit", njit)
+    assert compiled(lambda x: x + 1)(2) == 3
+
+
 def test_every_thread_of_a_pool_takes_part(two_threads):
     import threading
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,8 +17,16 @@ _ARITHMETIC = {"contract", "nsz", "arcp"}
 
 
 def compiled(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Compile at the first call, for the types of the arguments, without the interpreter's lock."""
-    made = njit(cache=True, nogil=True, fastmath=_ARITHMETIC, error_model="numpy")(function)
+    """Compile at the first call, for the types of the arguments, without the interpreter's lock.
+
+    The code is kept in the package's ``__pycache__`` or, where that can't be written, in the user's cache
+    folder; in ``NUMBA_CACHE_DIR`` if that is set.
+    """
+    make = partial(njit, nogil=True, fastmath=_ARITHMETIC, error_model="numpy")
+    try:
+        made = make(cache=True)(function)
+    except RuntimeError:  # nowhere to keep it
+        return make()(function)
     source = Path(inspect.getfile(function))
     _forget(Path(made.stats.cache_path or source.parent), source)
     return made
