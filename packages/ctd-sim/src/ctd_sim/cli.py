@@ -55,6 +55,7 @@ PUBLISHED = (
     "gain_hz=null",
     "target_rate=none",
     "fano=1.0",
+    "emission=counts",
 )
 
 
