@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import jax
 import pytest
 
 from ctd_models_jax import accelerator, cli
@@ -43,11 +44,14 @@ def test_models_of_one_family_share_a_command():
 )
 def test_without_a_driver_the_cuda_plugin_is_left_alone(monkeypatch, plugin, driver, given, expected):
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    monkeypatch.setenv("NPROC", "7")
     if given:
         monkeypatch.setenv("JAX_PLATFORMS", given)
     monkeypatch.setattr(accelerator.importlib.util, "find_spec", lambda name: object() if plugin else None)
     monkeypatch.setattr(accelerator, "has_cuda_driver", lambda: driver)
-    accelerator.prepare(3)
-    assert os.environ["NPROC"] == "3"
+    before = jax.config.jax_platforms
+    try:
+        accelerator.leave_cuda_without_driver()
+        assert jax.config.jax_platforms == (expected if expected == "cpu" else before)
+    finally:
+        jax.config.update("jax_platforms", before)
     assert os.environ.get("JAX_PLATFORMS") == expected

@@ -1,21 +1,30 @@
-"""Which device JAX computes on, settled before it is first imported."""
+"""Which device JAX computes on."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib.util
 import os
+import sys
 
 
-def prepare(threads: int) -> None:
-    """Give JAX's CPU client so many threads, and keep JAX off CUDA where there is no driver.
-
-    The CUDA plugin of the extra ``cuda13`` doesn't fall back to the CPU by itself: without NVIDIA's driver
-    the version check of CUPTI ends the process.
-    """
+def set_threads(threads: int) -> None:
+    """Give JAX's CPU client so many threads; heard only before JAX first computes."""
     os.environ["NPROC"] = str(threads)  # what XLA's CPU client takes the size of its thread pool from
-    if importlib.util.find_spec("jax_cuda13_plugin") is not None and not has_cuda_driver():
-        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+def leave_cuda_without_driver() -> None:
+    """Have JAX compute on the CPU where CUDA's plugin is installed and NVIDIA's driver is not.
+
+    The plugin of the extra ``cuda13`` doesn't fall back to the CPU by itself: without a driver the version
+    check of CUPTI ends the process with a segmentation fault, the first time that JAX looks for devices.
+    """
+    if importlib.util.find_spec("jax_cuda13_plugin") is None or has_cuda_driver():
+        return
+    if "JAX_PLATFORMS" not in os.environ:
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        if "jax" in sys.modules:  # has read the variable already
+            sys.modules["jax"].config.update("jax_platforms", "cpu")
 
 
 def has_cuda_driver() -> bool:

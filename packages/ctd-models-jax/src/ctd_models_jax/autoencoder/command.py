@@ -11,7 +11,7 @@ from ctd_models_jax.autoencoder.config import FitConfig, GRUConfig, LDSConfig
 
 def run(config: FitConfig, run: Run) -> None:
     """Fit the model that `config` describes and write ``inference.h5``."""
-    accelerator.prepare(config.threads)
+    accelerator.set_threads(config.threads)
 
     import jax
     import numpy as np

@@ -28,7 +28,7 @@ PRESETS = {
 
 def run(config: JSLDSFitConfig, run: Run) -> None:
     """Train both systems, run them through trials of their own, write ``task.h5`` and ``inference.h5``."""
-    accelerator.prepare(config.threads)
+    accelerator.set_threads(config.threads)
 
     import dataclasses
     from functools import partial
