@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from toys import digest_of
+from toys import digest_of, small_config
 
 import ctd_contract as cc
 from ctd_contract.testing import make_recording
@@ -22,6 +22,7 @@ from ctd_models_torch.lfads.config import (
     RampConfig,
 )
 from ctd_models_torch.lfads.priors import NormalPrior
+from ctd_models_torch.lfads.read_in_config import ReadInConfig
 from ctd_models_torch.prediction import predict
 from ctd_models_torch.saved import load_model
 from ctd_models_torch.training import ModelTraining
@@ -158,3 +159,19 @@ def test_no_early_stop_before_the_ramps_end(recording, small_fit, tmp_path):
     settings = replace(small_fit, max_epochs=12, patience=1, learning_rate=1e-9)
     fitted = fit(recording, tmp_path, model=model, training=settings)
     assert 6 <= fitted.training.epochs < 12
+
+
+READ_IN = LFADSConfig(**SMALL, controller=CONTROLLER, read_in=ReadInConfig(4), dropout=0.2)
+
+
+@pytest.mark.parametrize("model", [READ_IN, replace(small_config("gru"), dropout=0.2)], ids=["lfads", "gru"])
+def test_mixed_precision_is_close_to_single(model, recording, small_fit, tmp_path):
+    """Loops, masks, clipping and optimiser, where layers before them give half precision."""
+    scores = [
+        fit(
+            recording, tmp_path / form, model=model, training=replace(small_fit, precision=form)
+        ).training.best_score
+        for form in ("32-true", "bf16-mixed")
+    ]
+    assert scores[1] == pytest.approx(scores[0], rel=0.02)
+    assert scores[0] != scores[1]

@@ -133,3 +133,17 @@ def test_shapes_that_do_not_fit_are_refused(make):
         gru(make(4, 2, INPUTS), make(4, SIZE), *weights, n_time=3)
     with pytest.raises(ValueError, match="reset is one of after, before"):
         gru(make(4, 2, INPUTS), make(4, SIZE), *weights, reset="between")
+
+
+@pytest.mark.parametrize("reset", ["after", "before"])
+def test_inputs_of_half_precision_are_read_as_they_are(make, loops, reset):
+    inputs, initial, weights = make(4, 6, INPUTS), make(4, SIZE), parameters(make)
+    half = inputs.detach().bfloat16().requires_grad_()
+    found, expected = (
+        gru(given, initial, *weights, reset=reset, clip=1.5)
+        for given in (half, half.detach().to(initial.dtype))
+    )
+    assert torch.equal(found, expected)
+    found.sum().backward()
+    assert half.grad.dtype == torch.bfloat16
+    assert half.grad.any()

@@ -122,9 +122,11 @@ class Targets(NamedTuple):
 
 
 def _in_one_precision(one: Recurrence) -> Recurrence:
-    """Compute with the precision of the parameters, also where a half-precision layer made the state."""
+    """Compute with the precision of the parameters, also behind a layer of half precision."""
     dtype = next(parameter.dtype for parameter in one.parameters if parameter is not None)
-    return one if one.initial.dtype == dtype else replace(one, initial=one.initial.to(dtype))
+    given = {"inputs": one.inputs, "initial": one.initial, "noise": one.noise}
+    cast = {name: values.to(dtype) for name, values in given.items() if values is not None}
+    return replace(one, **cast)
 
 
 def _output(one: Recurrence) -> Tensor:

@@ -56,8 +56,10 @@ class TrainingModule(lightning.LightningModule, ABC):
     def make_optimizer(self, config: TrainingConfig) -> torch.optim.Optimizer:
         """Make the optimiser; Adam (Kingma & Ba 2015) unless overridden."""
         parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        # Lightning doesn't clip gradients of fused steps in mixed precision.
+        fused = config.precision != "bf16-mixed"
         return torch.optim.Adam(
-            parameters, config.learning_rate, weight_decay=config.weight_decay, fused=True
+            parameters, config.learning_rate, weight_decay=config.weight_decay, fused=fused
         )
 
     def make_schedule(
