@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from ctd_contract.torch.compiled import jit
+from ctd_contract.torch.compiled import blas, jit
 from ctd_contract.torch.compiled.jit import compiled
-from ctd_contract.torch.compiled.products import alone, multiply
+from ctd_contract.torch.compiled.products import multiply
 from ctd_contract.torch.compiled.sigmoid import sigmoid
 from ctd_contract.torch.sequences import gru
 from ctd_contract.torch.sequences.blocks import run_jobs
+from ctd_contract.torch.sequences.compiled_block import compilable
 
 
 @compiled
@@ -51,16 +52,19 @@ def test_multiply_takes_parts_of_arrays(dtype, add, turn_a, turn_b, rows, inner,
     np.testing.assert_allclose(out, expected, rtol=0, atol=1e-5 if dtype == np.float32 else 1e-13)
 
 
-def test_products_run_alone_until_the_last_one_leaves():
-    def threads():
-        return {library["num_threads"] for library in alone.libraries.info()}
+def test_a_build_of_torch_without_a_blas_that_shows_uses_its_operations(monkeypatch):
+    def missing(path):
+        raise OSError(path)
 
-    before = threads()
-    with alone:
-        with alone:
-            assert threads() == {1}
-        assert threads() == {1}
-    assert threads() == before
+    monkeypatch.setattr(blas.ctypes, "CDLL", missing)
+    blas.addresses.cache_clear()
+    try:
+        assert blas.addresses() is None
+        assert not compilable(torch.zeros(1))
+    finally:
+        monkeypatch.undo()
+        blas.addresses.cache_clear()
+    assert compilable(torch.zeros(1)) == (blas.addresses() is not None)
 
 
 def test_single_precision_is_close_to_double():

@@ -32,7 +32,6 @@ class CompiledBlock:
 
     def forward(self, outputs: Sequence[Tensor], keep: bool) -> None:
         """Write the outputs of these trials; without ``keep`` only two bins are ever held."""
-        from ctd_contract.torch.compiled.products import alone
         from ctd_models_torch.lfads import decoder_loop_compiled as loop
 
         weights, arguments, trials = self.weights, self.arguments, self.trials
@@ -44,10 +43,7 @@ class CompiledBlock:
         for rows, unit, state in zip(bins, weights.units, states, strict=False):
             unit.states(rows[0]).copy_(state[self.rows])  # type: ignore[index]
         self.bins = loop.Bins(*(one.numpy() for one in bins))
-        with alone:
-            loop.run_forward(
-                *self._both_ways(), loop.Results(*(output[self.rows].numpy() for output in outputs))
-            )
+        loop.run_forward(*self._both_ways(), loop.Results(*(output[self.rows].numpy() for output in outputs)))
         if keep:
             self.workspace = workspace
         else:
@@ -55,7 +51,6 @@ class CompiledBlock:
 
     def backward(self, arriving: Sequence[Tensor | None], targets: Targets) -> tuple[list[Tensor], ...]:
         """Write the gradients of these trials; returns sums for those of the parameters."""
-        from ctd_contract.torch.compiled.products import alone
         from ctd_models_torch.lfads import decoder_loop_compiled as loop
 
         units = self.weights.units
@@ -64,13 +59,12 @@ class CompiledBlock:
         scratch = [self.like.new_empty(self.trials, width) for width in widths]
         sums = self.weights.sums()
         found = self._arrays(targets.encoded, targets.external, None, None, None)
-        with alone:
-            loop.run_backward(
-                *self._both_ways(), loop.Results(*self._arrays(*arriving)),
-                loop.Grads(*(one.numpy() for one in (*of_units, *scratch))),
-                *(loop.UnitArrays(*(total.numpy() for total in part)) for part in sums[:2]),
-                loop.MapArrays(*(total.numpy() for total in sums[2])), loop.Given(*found),
-            )  # fmt: skip
+        loop.run_backward(
+            *self._both_ways(), loop.Results(*self._arrays(*arriving)),
+            loop.Grads(*(one.numpy() for one in (*of_units, *scratch))),
+            *(loop.UnitArrays(*(total.numpy() for total in part)) for part in sums[:2]),
+            loop.MapArrays(*(total.numpy() for total in sums[2])), loop.Given(*found),
+        )  # fmt: skip
         states = targets.controller_state, targets.generator_state
         for target, unit, grad in zip(states, units, of_units, strict=True):
             target[self.rows] = unit.states(grad)

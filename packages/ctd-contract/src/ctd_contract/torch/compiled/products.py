@@ -1,17 +1,15 @@
-"""Matrix products for compiled loops: those of SciPy's BLAS, on a single thread."""
+"""Matrix products for compiled loops: those of the BLAS that torch itself uses."""
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
 from llvmlite import binding
 from numba import types
-from numba.extending import get_cython_function_address
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
+from ctd_contract.torch.compiled.blas import addresses
 from ctd_contract.torch.compiled.jit import compiled
 
 _POINTERS = types.void(*[types.intp] * 13)
@@ -19,8 +17,11 @@ _POINTERS = types.void(*[types.intp] * 13)
 
 def _external(name: str) -> Any:
     """Name a routine of BLAS for compiled code; by its name, so that the code can be kept on disk."""
+    found = addresses()
+    if found is None:
+        raise ImportError("this build of torch does not show its BLAS: use the loops of torch's operations")
     symbol = f"ctd_contract_{name}"
-    binding.add_symbol(symbol, get_cython_function_address("scipy.linalg.cython_blas", name))
+    binding.add_symbol(symbol, found[name])
     return types.ExternalFunction(symbol, _POINTERS)
 
 
@@ -76,27 +77,3 @@ def _call(
             letter + turn_b, letter + turn_a, size, size + 4, size + 8, scalar,
             b_at, size + 12, a_at, size + 16, scalar + 8, out_at, size + 20,
         )  # fmt: skip
-
-
-class _Alone:
-    """Counts who computes alone: the first one limits the threads of BLAS, the last one sets them back."""
-
-    def __init__(self) -> None:
-        self.lock, self.inside = threading.Lock(), 0
-        self.libraries = ThreadpoolController().select(user_api="blas")
-
-    def __enter__(self) -> None:
-        with self.lock:
-            if not self.inside:
-                self.limiter = self.libraries.limit(limits=1)
-            self.inside += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self.lock:
-            self.inside -= 1
-            if not self.inside:
-                self.limiter.restore_original_limits()
-
-
-# Inside it each product runs on the thread that asks for it.
-alone = _Alone()

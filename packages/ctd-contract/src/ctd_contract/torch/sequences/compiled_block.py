@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import torch
 from torch import Tensor
 
+from ctd_contract.torch.compiled.blas import addresses
 from ctd_contract.torch.sequences.gru_kernel import GRUBefore
 from ctd_contract.torch.sequences.workspace import Workspace
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 def compilable(values: Tensor) -> bool:
     """Tell whether compiled loops take tensors like this one."""
-    return values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64)
+    numbers = values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64)
+    return numbers and addresses() is not None
 
 
 def array(values: Tensor | None, like: Tensor, axes: int = 3) -> NDArray[Any]:
@@ -52,7 +54,6 @@ class CompiledBlock:
     def forward(self, output: Tensor, keep: bool) -> None:
         """Write the states of these trials; without ``keep`` only two bins are ever held."""
         from ctd_contract.torch.compiled.gru_scan import run_forward
-        from ctd_contract.torch.compiled.products import alone
 
         one = self.recurrence
         held = one.bins + 1 if keep else 2
@@ -60,11 +61,10 @@ class CompiledBlock:
         bins = workspace.cut(held, self.trials, 5 * self.size)
         bins[0, :, : self.size] = one.initial[self.rows]
         states = output[self.rows].numpy() if one.all_states else array(None, bins[0])
-        with alone:
-            run_forward(
-                self._inputs(), one.reverse, one.bins, bins.numpy(),
-                *self._weights(), self._bias(), self._clip(), states,
-            )  # fmt: skip
+        run_forward(
+            self._inputs(), one.reverse, one.bins, bins.numpy(),
+            *self._weights(), self._bias(), self._clip(), states,
+        )  # fmt: skip
         if not one.all_states:
             output[self.rows] = bins[one.bins % held, :, : self.size]
         if keep:
@@ -73,7 +73,6 @@ class CompiledBlock:
     def backward(self, arriving: Tensor, targets: Targets) -> list[Tensor]:
         """Write the gradients of these trials; returns sums for those of the parameters."""
         from ctd_contract.torch.compiled.gru_scan import run_backward
-        from ctd_contract.torch.compiled.products import alone
 
         one, size = self.recurrence, self.size
         workspace = Workspace(self.trials * 5 * size, self.bins)
@@ -81,13 +80,12 @@ class CompiledBlock:
         grad[:, :size] = 0.0 if one.all_states else arriving[self.rows]
         sums = self.kernel.sums()
         of_gates, of_new, of_inputs = (total.numpy() for total in sums)
-        with alone:
-            run_backward(
-                self._inputs(), one.reverse, self.bins.numpy(),
-                array(arriving[self.rows] if one.all_states else None, grad),
-                *self._weights(), self._clip(), grad.numpy(), deltas.numpy(), of_inputs, of_gates, of_new,
-                array(None if targets.inputs is None else targets.inputs[self.rows], grad),
-            )  # fmt: skip
+        run_backward(
+            self._inputs(), one.reverse, self.bins.numpy(),
+            array(arriving[self.rows] if one.all_states else None, grad),
+            *self._weights(), self._clip(), grad.numpy(), deltas.numpy(), of_inputs, of_gates, of_new,
+            array(None if targets.inputs is None else targets.inputs[self.rows], grad),
+        )  # fmt: skip
         if targets.initial is not None:
             targets.initial[self.rows] = grad[:, :size]
         return sums
