@@ -11,4 +11,5 @@ exclude_patterns = ["_build", "jupyter_execute"]
 html_theme = "alabaster"
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
+napoleon_use_ivar = True  # a NamedTuple describes its fields itself; a second description would be a warning
 html_show_copyright = False
