@@ -217,7 +217,13 @@ def test_bad_input_is_a_sentence(tmp_path, monkeypatch, capsys, arguments, words
 def test_presets_are_the_published_settings(name, capsys):
     assert COMMAND.invoke(["model=jslds", f"preset={name}", "--cfg", "job"]) == 0
     shown = capsys.readouterr().out
-    for line in ("epsilon: 0.1", "learning_rate: 0.02", "decay: 0.9999", "batch_size: 256"):
+    for line in (
+        "epsilon: 0.1",
+        "learning_rate: 0.02",
+        "decay: 0.9999",
+        "batch_size: 256",
+        "agreement: 10.0",
+    ):
         assert line in shown
     assert ("n_bits: 3" in shown) == (name == "published_bit_memory")
     assert ("l2: 1.0e-05" in shown) == (name == "published_context_integration")

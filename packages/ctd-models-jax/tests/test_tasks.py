@@ -85,6 +85,22 @@ def test_sines_have_the_frequency_of_their_input(n_frequencies):
     np.testing.assert_allclose([frequency.min(), frequency.max()], [2, 5], atol=0.01)
 
 
+@pytest.mark.parametrize("task", [BitMemoryConfig(), ContextIntegrationConfig(), SineGenerationConfig()])
+def test_what_silent_inputs_have_led_to_lasts(task):
+    trials = jax.tree.map(np.asarray, tasks.draw(task, KEY, 400, quiet_share=0.5))
+    kept = np.asarray(task.context_inputs)
+    silent_at_the_end = ~trials.inputs[:, -6:][..., ~kept].any((1, 2))
+    if kept.all():
+        np.testing.assert_array_equal(trials.inputs, trials.inputs_clean)
+        return
+    assert 0.3 < silent_at_the_end.mean() < 0.5
+    assert (trials.targets[silent_at_the_end, -6:] == trials.targets[silent_at_the_end, -1:]).all()
+    assert (trials.inputs[:, 0][:, ~kept] != 0).any(-1).mean() > 0.9
+    np.testing.assert_array_equal(trials.inputs[..., kept].sum(-1), kept.any())
+    given = trials.inputs if task.noise_is_evidence else trials.inputs_clean
+    np.testing.assert_allclose(tasks.targets(task, given), trials.targets)
+
+
 @pytest.mark.parametrize(
     ("kind", "settings", "words"),
     [

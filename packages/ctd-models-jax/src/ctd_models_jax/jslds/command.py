@@ -15,6 +15,8 @@ _PUBLISHED = (
     "training.epsilon=0.1",
     "training.gradient_clip=10",
     "training.batch_size=256",
+    "training.quiet_share=0",
+    "model.weights.agreement=10",
 )
 # Smith et al. 2021: settings of the authors' notebooks.
 PRESETS = {
@@ -45,7 +47,8 @@ def run(config: JSLDSFitConfig, run: Run) -> None:
     model = JSLDS(*sizes, **settings, input_kept=task.context_inputs)
     start_key, fit_key, valid_key, trials_key = jax.random.split(jax.random.key(config.seed), 4)
     params, trainable = model.initialize(start_key)
-    batches = Generated(partial(draw, task, n_trials=training.batch_size), training.steps_per_call)
+    drawn = {"n_trials": training.batch_size, "quiet_share": training.quiet_share}
+    batches = Generated(partial(draw, task, **drawn), training.steps_per_call)
     stages = training.stages()
     try:
         with progress(stages[0].length(batches.steps) * batches.steps, "training") as bar:

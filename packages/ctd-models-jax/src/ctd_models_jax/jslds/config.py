@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ctd_contract.command.config import CommandConfig
-from ctd_models_jax.checks import require_choice, require_not_negative, require_positive
+from ctd_models_jax.checks import require_choice, require_not_negative, require_positive, require_share
 from ctd_models_jax.tasks.config import BitMemoryConfig, TaskConfig
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class WeightsConfig:
     rnn: float = 3.0
     jslds: float = 1.0
     fixed_point: float = 100.0
-    agreement: float = 10.0
+    agreement: float = 100.0
     l2: float = 0.0
     input_point: float = 0.1
 
@@ -72,6 +72,8 @@ class JSLDSTrainingConfig:
     Attributes:
         steps: Updates, rounded up to whole compiled calls.
         batch_size: Trials in a step.
+        quiet_share: Share of them whose inputs, but for the context, fall silent in a random bin, so that
+            memories must last: without such trials no fixed points need be there. Scores and files have none.
         learning_rate: Peak of the schedule.
         schedule: ``cosine``, ``exponential`` or ``constant``.
         decay: Factor per step of an exponential schedule.
@@ -82,13 +84,14 @@ class JSLDSTrainingConfig:
         checkpoint_every: Calls between two checkpoints.
     """
 
-    steps: int = 5000
+    steps: int = 3000
     batch_size: int = 64
-    learning_rate: float = 5e-3
+    quiet_share: float = 0.5
+    learning_rate: float = 4e-3
     schedule: str = "cosine"
     decay: float = 0.9999
     epsilon: float = 1e-8
-    gradient_clip: float = 10.0
+    gradient_clip: float = 1.0
     n_valid: int = 256
     steps_per_call: int = 100
     checkpoint_every: int = 5
@@ -96,6 +99,7 @@ class JSLDSTrainingConfig:
     def __post_init__(self) -> None:
         counts = ("steps", "batch_size", "n_valid", "steps_per_call", "checkpoint_every")
         require_positive(self, *counts, "learning_rate", "decay", "epsilon", "gradient_clip")
+        require_share(self, "quiet_share")
         require_choice(self, "schedule", ("cosine", "exponential", "constant"))
 
     def stages(self) -> list[Stage]:

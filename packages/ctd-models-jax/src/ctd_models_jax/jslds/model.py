@@ -77,7 +77,7 @@ class LossWeights:
     rnn: float = 3.0
     jslds: float = 1.0
     fixed_point: float = 100.0
-    agreement: float = 10.0
+    agreement: float = 100.0
     l2: float = 0.0
     input_point: float = 0.1
 

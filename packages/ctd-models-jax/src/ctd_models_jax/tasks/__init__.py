@@ -11,6 +11,7 @@ from jax import Array
 
 from ctd_models_jax.tasks import bit_memory, context_integration, sine_generation
 from ctd_models_jax.tasks.config import TASKS, TaskConfig
+from ctd_models_jax.tasks.quiet import draw_quiet
 from ctd_models_jax.tasks.trials import Trials
 
 _MODULES: dict[type, Any] = {
@@ -20,9 +21,21 @@ _MODULES: dict[type, Any] = {
 }
 
 
-def draw(task: TaskConfig, key: Array, n_trials: int) -> Trials:
-    """Draw trials of a task, all at once."""
-    return _MODULES[type(task)].draw(task, key, n_trials)
+def draw(task: TaskConfig, key: Array, n_trials: int, *, quiet_share: float = 0.0) -> Trials:
+    """Draw trials of a task, all at once.
+
+    Args:
+        task: The task.
+        key: Of the draw.
+        n_trials: Number of trials.
+        quiet_share: Share of trials that fall silent, see `ctd_models_jax.tasks.quiet`.
+    """
+    plain = _MODULES[type(task)].draw
+    return (
+        draw_quiet(plain, targets, task, key, n_trials, quiet_share)
+        if quiet_share
+        else plain(task, key, n_trials)
+    )
 
 
 def targets(task: TaskConfig, inputs: Array) -> Array:

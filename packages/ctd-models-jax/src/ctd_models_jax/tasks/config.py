@@ -49,6 +49,11 @@ class TaskConfig:
         """Which inputs set the dynamics' regime: linearisations keep them where they are."""
         return (False,) * len(self.input_names)
 
+    @property
+    def noise_is_evidence(self) -> bool:
+        """Whether targets follow from the inputs with their noise."""
+        return False
+
 
 @dataclass
 class BitMemoryConfig(TaskConfig):
@@ -134,6 +139,11 @@ class ContextIntegrationConfig(TaskConfig):
     def context_inputs(self) -> tuple[bool, ...]:
         """The context lines."""
         return (False, False, True, True)
+
+    @property
+    def noise_is_evidence(self) -> bool:
+        """The sum is that of the noisy streams."""
+        return True
 
 
 @dataclass
