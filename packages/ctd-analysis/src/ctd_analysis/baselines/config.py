@@ -98,13 +98,15 @@ class ReducedRankConfig(WidthConfig):
 class LinearDynamicsConfig(BaselineConfig):
     """A linear dynamical system of all regions, and regressions on its states; of continuous activity too.
 
+    Forecasts take the penalty that is best for held-out neurons, and numbers of latents of their own.
+
     Attributes:
         n_latents: Numbers of latents of each region.
         ridge: Penalties of the regressions on squared weights, per training row and unit of spread.
         forecasts: How many bins ahead neurons are to be predicted as well.
     """
 
-    n_latents: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 6, 8, 12])
+    n_latents: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 6, 8])
     ridge: list[float] = field(default_factory=lambda: [1e-4, 0.01, 1.0])
     forecasts: list[int] = field(default_factory=lambda: [1, 5, 10])
 

@@ -6,12 +6,12 @@ that follow are of the counts themselves.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 import ctd_contract as cc
-from ctd_analysis.baselines.config import LinearDynamicsConfig
 from ctd_analysis.baselines.counts import Counts, Seen
 from ctd_analysis.baselines.linear_system import (
     LinearSystem,
@@ -105,10 +105,21 @@ def forecast(
     train: Counts,
     valid: Counts,
     counts: Counts,
-    config: LinearDynamicsConfig,
+    candidates: Mapping[str, Sequence[float]],
     bins: int,
+    *,
+    few: Counts,
 ) -> tuple[Floats, Choice]:
-    """All neurons so many bins ahead, settings chosen on valid for this very reach.
+    """All neurons so many bins ahead.
+
+    Args:
+        linear: The systems.
+        train: Training trials.
+        valid: Trials that settings are chosen on, for this very reach.
+        counts: All trials.
+        candidates: `n_latents` and `ridge`.
+        bins: How far ahead.
+        few: Training trials of the regressions by which settings are chosen.
 
     Returns:
         Expected counts or activity, (trial, seen bin, neuron), and what was chosen.
@@ -118,17 +129,18 @@ def forecast(
     standing = counts.held_out if counts.held_out.any() else everyone
     reached = (~counts.forward & (np.arange(len(counts.forward)) >= bins))[:, None] & standing
 
-    def predicted(setting: Setting, neurons: Flags, of: Counts) -> Floats:
+    def predicted(setting: Setting, learned: Counts, neurons: Flags, of: Counts) -> Floats:
         features = linear.ahead(setting, bins)
-        return regress_bins(features, train, neurons, setting["ridge"])(of.seen())
+        return regress_bins(features, learned, neurons, setting["ridge"])(of.seen())
 
     def score(setting: Setting) -> float:
         expected = np.ones(valid.spikes.shape)
-        expected[(slice(None), *np.ix_(~valid.forward, standing))] = predicted(setting, standing, valid)
+        told = predicted(setting, few, standing, valid)
+        expected[(slice(None), *np.ix_(~valid.forward, standing))] = told
         return valid.score(expected, reached)
 
-    setting, choice = search({"n_latents": config.n_latents, "ridge": config.ridge}, score)
-    return predicted(setting, everyone, counts), choice
+    setting, choice = search(candidates, score)
+    return predicted(setting, train, everyone, counts), choice
 
 
 @dataclass(frozen=True)

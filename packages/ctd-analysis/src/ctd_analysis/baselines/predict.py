@@ -38,6 +38,9 @@ from ctd_analysis.baselines.smoothing import log_smoothed, select_rates, smoothe
 from ctd_analysis.results import Flags, Floats
 from ctd_contract.reader import ContractFile
 
+# Training bins of the regressions by which settings of linear dynamics are chosen.
+_CHOOSING_BINS = 10_000
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -93,34 +96,55 @@ def _of_linear_dynamics(
     fits: dict[bytes, LinearStates] = {}
 
     def prepare(of: Counts) -> LinearStates:
-        # Training trials are always the same: only the neurons that they hide differ.
-        return fits.setdefault(of.held_out.tobytes(), LinearStates(of))
+        # Always fitted to all training trials, whichever take part in regressions.
+        return fits.setdefault(of.held_out.tobytes(), LinearStates(train.hiding(of.held_out)))
 
+    n_few = max(1, _CHOOSING_BINS // train.spikes.shape[1])
+    few = train.take(np.arange(len(train.spikes)) < n_few)
     unit = 1.0 if counts.continuous else counts.bin_width_s
-    expected, choices = _regressed(prepare, counts, train, valid, config, seed)
+    expected, choices = _regressed(prepare, counts, train, valid, config, seed, few=few)
     forecasts = {}
+    candidates = {"n_latents": config.n_latents, "ridge": [_chosen(choices, "ridge")]}
     for bins in sorted(set(config.forecasts)):
-        told, choices[f"forecast_{bins}"] = forecast(prepare(train), train, valid, counts, config, bins)
+        told, choices[f"forecast_{bins}"] = forecast(
+            prepare(train), train, valid, counts, candidates, bins, few=few
+        )
         forecasts[bins] = np.zeros(expected.shape)
         forecasts[bins][:, ~counts.forward] = told / unit
-    n_latents = int(choices["held_out"].setting["n_latents"])  # type: ignore[arg-type]
-    model = linear_model(prepare(train), counts, n_latents, n_regions)
+    model = linear_model(prepare(train), counts, int(_chosen(choices, "n_latents")), n_regions)
     return Prediction(expected / unit, choices, forecasts, model)
 
 
+def _chosen(choices: Mapping[str, Choice], name: str) -> float:
+    """What was chosen for held-out neurons."""
+    value = choices["held_out"].setting[name]
+    return value[0] if isinstance(value, list) else value
+
+
 def _regressed(
-    prepare: Prepare, counts: Counts, train: Counts, valid: Counts, config: BaselineConfig, seed: int
+    prepare: Prepare,
+    counts: Counts,
+    train: Counts,
+    valid: Counts,
+    config: BaselineConfig,
+    seed: int,
+    *,
+    few: Counts | None = None,
 ) -> tuple[Floats, dict[str, Choice]]:
-    """All neurons by regressions on features of the held-in ones, in seen bins and forward ones."""
+    """All neurons by regressions on features of the held-in ones, in seen bins and forward ones.
+
+    Settings are chosen by regressions on `few` of the training trials, by default on all.
+    """
+    few = train if few is None else few
     lists = asdict(config)
     candidates = {name: values for name, values in lists.items() if name != "forecasts"}
     everyone = np.ones(len(train.held_out), bool)
     expected, choices = np.zeros(counts.spikes.shape), {}
-    setting, choices["held_out"] = select_bins(prepare, train, valid, candidates, seed)
+    setting, choices["held_out"] = select_bins(prepare, few, valid, candidates, seed)
     told = regress_bins(prepare(train)(setting), train, everyone, setting["ridge"])
     expected[:, ~train.forward] = told(counts.seen())
     if train.forward.any():
-        setting, choices["forward"] = select_forward(prepare, train, valid, candidates)
+        setting, choices["forward"] = select_forward(prepare, few, valid, candidates)
         told = regress_forward(prepare(train)(setting), train, setting["ridge"])
         expected[:, train.forward] = told(counts.seen())
     return expected, choices
