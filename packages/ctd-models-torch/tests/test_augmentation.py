@@ -1,5 +1,7 @@
 """Augmentations move what encoders see, within the trial, and keep what they should."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -86,3 +88,21 @@ def test_kept_back_entries_are_neither_seen_nor_trained_on(random):
     assert (weight[..., 4:] == 1).all()
     inferred = model.infer(batch)
     assert model.figures(inferred, batch)["sample_validation"].shape == (5,)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("moved", [{"jitter_bins": 2}, {"shift_std": 2.0}], ids=str)
+def test_kept_back_entries_are_not_moved_to_where_they_are_seen(moved, standardize, random):
+    config = LFADSConfig(
+        size=4,
+        factors=3,
+        initial_condition=3,
+        encoder=InitialEncoderConfig(4, standardize=standardize),
+        augmentation=AugmentationConfig(sample_validation=0.3, **moved),
+    )
+    model, batch = model_of(config, shape_of()), batch_of(random, shape_of(), lengths=[7, 3, 5, 7, 1])
+    hidden = model.session.kept_back(batch) & batch.scored
+    other = replace(batch, data=torch.where(hidden, 9.0, batch.data))
+    first, second = (model.session.shown(each, draw)[0] for each in (batch, other))
+    assert first.any()
+    torch.testing.assert_close(first, second, rtol=0, atol=0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import torch
 from torch import Tensor, nn
 
 from ctd_models_torch.base import Draw
@@ -69,8 +72,10 @@ class SessionParts(nn.Module):
 
     def shown(self, batch: Batch, draw: Draw) -> tuple[Tensor, Tensor | None]:
         """What is seen of a batch in a training step, and the weight of the reconstruction's entries."""
-        config = self.config
-        seen, weight = self.see(augment(batch, config.augmentation, draw)), None
+        config, rate = self.config, self.config.augmentation.sample_validation
+        hidden = self.kept_back(batch) if rate > 0 else None
+        given = batch if hidden is None else self._without(batch, hidden)
+        seen, weight = self.see(augment(given, config.augmentation, draw)), None
         if config.coordinated_dropout > 0:
             seen, weight = coordinated_dropout(
                 seen,
@@ -79,13 +84,18 @@ class SessionParts(nn.Module):
                 rate=config.coordinated_dropout,
                 generator=draw("coordinated dropout"),
             )
-        rate = config.augmentation.sample_validation
-        if rate > 0:
-            kept = ~self.view.see(self.kept_back(batch))
+        if hidden is not None:
+            kept = ~self.view.see(hidden)
             seen = seen * kept
             share = self.view.spread(kept.to(seen.dtype) / (1.0 - rate), batch.data.shape, 1.0)
             weight = share if weight is None else weight * share
         return seen, weight
+
+    def _without(self, batch: Batch, hidden: Tensor) -> Batch:
+        """Put means in the place of entries, lest an augmentation moves these to where they are seen."""
+        center = self.standardization.center.expand_as(self.view.see(batch.data))
+        mean = self.view.spread(center, batch.data.shape, 0.0)
+        return replace(batch, data=torch.where(hidden & batch.scored, mean, batch.data))
 
     def kept_back(self, batch: Batch) -> Tensor:
         """Entries of sample validation, bool (trial, time, neuron)."""
