@@ -99,8 +99,9 @@ def _of_linear_dynamics(
         # Always fitted to all training trials, whichever take part in regressions.
         return fits.setdefault(of.held_out.tobytes(), LinearStates(train.hiding(of.held_out)))
 
-    n_few = max(1, _CHOOSING_BINS // train.spikes.shape[1])
-    few = train.take(np.arange(len(train.spikes)) < n_few)
+    n_trials, n_bins = train.spikes.shape[:2]
+    n_few = min(n_trials, max(1, _CHOOSING_BINS // n_bins))
+    few = train.take(np.linspace(0, n_trials - 1, n_few).astype(np.int64))
     unit = 1.0 if counts.continuous else counts.bin_width_s
     expected, choices = _regressed(prepare, counts, train, valid, config, seed, few=few)
     forecasts = {}
