@@ -223,6 +223,25 @@ def test_coordinated_dropout_leaves_the_expected_gradient():
     torch.testing.assert_close(gradients[0], gradients[1], rtol=0.05, atol=0.01)
 
 
+@pytest.mark.parametrize("bins", [None, 2])
+def test_exactly_what_was_hidden_is_trained_on(bins, monkeypatch, random):
+    """Of what may be seen, the bins of the initial condition alone too; and all that is never seen."""
+    shape = replace(shape_of(), seen_bins=[0, 1, 2, 3, 4])
+    model, batch = model_of(config_of(bins=bins, coordinated_dropout=0.4), shape), batch_of(random, shape)
+    encode, reads, predictions = model.encode, [], []
+    monkeypatch.setattr(model, "encode", lambda read, *rest: (reads.append(read), encode(read, *rest))[1])
+    model.session.readout.register_forward_hook(
+        lambda _m, _a, out: (out.retain_grad(), predictions.append(out))[1]
+    )
+    model.losses(batch, draw, n_time=BINS, epoch=0)["reconstruction"].backward()
+    hidden = reads[0] == 0
+    assert 0.2 < hidden.float().mean() < 0.6
+    trained = predictions[0].grad != 0
+    assert torch.equal(trained[:, :5, :4], hidden)
+    assert trained[:, 5:].all()
+    assert trained[..., 4:].all()
+
+
 def test_the_loss_of_one_bin_is_the_bound_of_its_marginal_likelihood():
     """One neuron, one bin, a code of one dimension: both by quadrature over the code."""
     shape = shape_of(neurons=1, held_out=0, bins=1, inputs=0)
@@ -273,6 +292,29 @@ def test_the_bound_is_divided_by_bins_times_neurons_and_the_published_form_weigh
     torch.testing.assert_close(first["reconstruction"], second["reconstruction"])
     for name in ("kl_initial_condition", "kl_controls"):
         torch.testing.assert_close(second[name], first[name] * (BINS * 6))
+
+
+def test_divergences_are_summed_over_bins_at_the_samples_that_were_passed_on(random):
+    student = PriorConfig("student_t")
+    config = config_of(coordinated_dropout=0.0, initial_prior=student)
+    model, batch = model_of(config, shape_of()), batch_of(random, shape_of(), lengths=[7, 3, 5, 7, 1])
+    terms = model.losses(batch, draw, n_time=BINS, epoch=0)
+    found = model._run(model.session.see(batch), Trials.of([batch]), BINS, draw)
+    decoded, share = found.decoded, 1.0 / (BINS * 6)
+    std = (0.5 * decoded.control_log_variance).exp()
+    posterior = torch.distributions.Normal(decoded.control_mean, std)
+    alpha, nu = math.exp(-1 / 10.0), 0.1
+    before = torch.nn.functional.pad(alpha * decoded.controls[:, :-1], (0, 0, 1, 0))
+    variance = torch.full((BINS, 1), nu).index_fill(0, torch.tensor(0), nu / (1 - alpha**2))
+    prior = torch.distributions.Normal(before, variance.sqrt().expand_as(before))
+    nats = torch.distributions.kl_divergence(posterior, prior).sum(2)
+    kept = torch.arange(BINS) < batch.lengths[:, None]
+    expected = torch.where(kept, nats, 0.0).sum(1).mean() * share
+    torch.testing.assert_close(terms["kl_controls"], expected, rtol=1e-4, atol=1e-6)
+    entropy = torch.distributions.Normal(found.initial.mean, found.initial.std).entropy()
+    log_density = torch.distributions.StudentT(3.0).log_prob(found.code)
+    expected = (-entropy - log_density).sum(1).mean() * share
+    torch.testing.assert_close(terms["kl_initial_condition"], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_ramps_rise_by_epoch_and_scale_their_terms_alone():
