@@ -17,10 +17,12 @@ class Standardization(nn.Module):
     Args:
         center: (seen neuron,).
         scale: (seen neuron,), above 0.
+        on: Whether it does; if not, center and scale are 0 and 1.
     """
 
-    def __init__(self, center: Tensor, scale: Tensor) -> None:
+    def __init__(self, center: Tensor, scale: Tensor, *, on: bool) -> None:
         super().__init__()
+        self.on = on
         self.center: Tensor
         self.scale: Tensor
         self.register_buffer("center", center)
@@ -34,12 +36,13 @@ class Standardization(nn.Module):
         # float32 first: a variance that is tiny there must not become a scale of zero.
         scale = torch.from_numpy(statistics.variance[neurons]).to(torch.float32).sqrt()
         if not on:
-            return cls(torch.zeros_like(center), torch.ones_like(scale))
-        return cls(center, torch.where(scale > 0, scale, 1.0))
+            return cls(torch.zeros_like(center), torch.ones_like(scale), on=on)
+        return cls(center, torch.where(scale > 0, scale, 1.0), on=on)
 
     def forward(self, batch: Batch, view: View) -> Tensor:
         """What may be seen of a batch, (trial, seen bin, seen neuron); 0 for nothing known."""
-        standardised = (view.see(batch.data) - self.center) / self.scale
+        seen = view.see(batch.data)
+        standardised = (seen - self.center) / self.scale if self.on else seen
         if batch.complete:
             return standardised
         return torch.where(view.see(batch.scored.expand_as(batch.data)), standardised, 0.0)

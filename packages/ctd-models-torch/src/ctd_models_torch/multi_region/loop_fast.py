@@ -111,7 +111,8 @@ def _generator(
         if arguments.external is None:
             driven.append(bias.expand(bins, trials, -1))
         else:
-            driven.append(functional.linear(arguments.external, gates[:, late:], bias).transpose(0, 1))
+            external = arguments.external.to(gates.dtype)
+            driven.append(functional.linear(external, gates[:, late:], bias).transpose(0, 1))
         recurrent.append(_widened(_by_gate(one.generator.weight_state, size), size).t())
     states = [_widened(one, size) for one in arguments.generator_states]
     return tuple(torch.stack(part) for part in (driven, states, lates, recurrent))
