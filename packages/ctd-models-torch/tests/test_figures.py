@@ -45,6 +45,12 @@ def test_they_change_nothing_of_the_fit(recording, small_fit, tmp_path):
     assert not (tmp_path / "None" / "figures").exists()
 
 
+def test_they_are_drawn_of_a_model_in_double_precision(recording, small_fit, tmp_path):
+    settings = replace(small_fit, max_epochs=1, figure_interval=1, precision="64-true")
+    fit(recording, tmp_path, model=small_config("mr_lfads"), training=settings)
+    assert (tmp_path / "figures/training/epoch_00001_rasters.png").is_file()
+
+
 @pytest.mark.parametrize("path", ["recording", "ragged"])
 def test_rasters_show_the_trials_before_their_padding(path, small_fit, tmp_path, request):
     config = replace(small_config("lfads"), controller=ControllerConfig(4, 2, 3))
