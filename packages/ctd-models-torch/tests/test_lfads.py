@@ -242,6 +242,26 @@ def test_exactly_what_was_hidden_is_trained_on(bins, monkeypatch, random):
     assert trained[..., 4:].all()
 
 
+def test_dropout_is_of_what_encoders_controller_generator_and_factors_get(monkeypatch, random):
+    config = config_of(dropout=0.4, coordinated_dropout=0.0)
+    model, batch = model_of(config, shape_of()), batch_of(random, shape_of())
+    last, decode, reads, given = model.encoder.last, model.decoder.forward, [], []
+    monkeypatch.setattr(model.encoder, "last", lambda *values: (reads.append(values), last(*values))[1])
+    monkeypatch.setattr(model.decoder, "forward", lambda *values: (given.append(values), decode(*values))[1])
+    model.losses(batch, draw, n_time=BINS, epoch=0)
+    external, masks = given[0][2], given[0][4]
+    for values in (reads[0][0], external, masks.controller, masks.factors):
+        assert 0.2 < (values == 0).float().mean() < 0.6
+
+
+def test_the_initial_conditions_posterior_has_a_floor(random):
+    model, batch = model_of(config_of(), shape_of()), batch_of(random, shape_of())
+    with torch.no_grad():
+        model.head.raw_bias[model.config.initial_condition :] = -1e4
+    std = model.infer(batch).signals["initial_condition_std"]
+    torch.testing.assert_close(std.square(), torch.full_like(std, 1e-4 + math.exp(-10)), rtol=0.01, atol=0)
+
+
 def test_the_loss_of_one_bin_is_the_bound_of_its_marginal_likelihood():
     """One neuron, one bin, a code of one dimension: both by quadrature over the code."""
     shape = shape_of(neurons=1, held_out=0, bins=1, inputs=0)
