@@ -1,0 +1,267 @@
+"""Settings of MR-SDS and their defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ctd_contract.command.config import CommandConfig
+from ctd_models_jax.checks import require_choice, require_not_negative, require_positive, require_share
+
+if TYPE_CHECKING:
+    from ctd_models_jax.training import Stage
+
+ACTIVATIONS = ("relu", "tanh", "silu", "softplus")
+NOISES = ("diagonal", "full")
+
+
+@dataclass
+class DynamicsConfig:
+    """How regions' states move.
+
+    Attributes:
+        layers: Units of the hidden layers of each network from region to region.
+        activation: Between their layers.
+        communication: ``additive``: f_ij(x_j); ``additive-linear``: without activations for j other than i;
+            ``conditional``: f_ij(x_j, x_i), x_i at every layer.
+        by_mode: What differs between modes: all ``weights``, or ``biases`` alone, one network that takes the
+            one-hot mode at every layer (inputs then act alike in all modes).
+        output: Whether networks give the ``increment`` or the ``next_state``.
+        input_networks: ``separate``, one an input channel, or ``joint``.
+        input_layers: Units of their hidden layers; none for linear ones. They have no biases.
+        input_activation: Between their layers.
+        noise: Covariance of the noise and of the initial states, ``diagonal`` or ``full``.
+        noise_std: Standard deviation of the noise at first.
+        initial_std: Standard deviation of the initial states at first.
+    """
+
+    layers: list[int] = field(default_factory=lambda: [32, 32])
+    activation: str = "relu"
+    communication: str = "additive"
+    by_mode: str = "weights"
+    output: str = "increment"
+    input_networks: str = "separate"
+    input_layers: list[int] = field(default_factory=list)
+    input_activation: str = "relu"
+    noise: str = "diagonal"
+    noise_std: float = 0.1
+    initial_std: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_choice(self, "activation", ACTIVATIONS)
+        require_choice(self, "communication", ("additive", "additive-linear", "conditional"))
+        require_choice(self, "by_mode", ("weights", "biases"))
+        require_choice(self, "output", ("increment", "next_state"))
+        require_choice(self, "input_networks", ("separate", "joint"))
+        require_choice(self, "input_activation", ACTIVATIONS)
+        require_choice(self, "noise", NOISES)
+        require_positive(self, "noise_std", "initial_std")
+        require_all_positive(self, "layers", "input_layers")
+
+
+@dataclass
+class ModeConfig:
+    """How modes follow each other.
+
+    Attributes:
+        recurrence: What transitions depend on: ``states``, ``inputs``, ``both`` or ``none``.
+        layers: Units of the hidden layers; none for a linear map.
+        activation: Between layers.
+        persistence: Logit of staying in a mode, at first.
+    """
+
+    recurrence: str = "both"
+    layers: list[int] = field(default_factory=lambda: [16])
+    activation: str = "relu"
+    persistence: float = 3.0
+
+    def __post_init__(self) -> None:
+        require_choice(self, "recurrence", ("states", "inputs", "both", "none"))
+        require_choice(self, "activation", ACTIVATIONS)
+        require_all_positive(self, "layers")
+
+
+@dataclass
+class EmissionConfig:
+    """From a region's states to its neurons.
+
+    Attributes:
+        family: ``gaussian``, ``poisson`` or ``negative_binomial``; null for Poisson counts of spikes and
+            Gaussian activity.
+        layers: Units of the hidden layers; none for a linear map.
+        activation: Between layers.
+        link: From the last layer to the expected count: ``softplus`` or ``exp``.
+        noise: Covariance of Gaussian activity, ``diagonal`` or ``full``.
+    """
+
+    family: str | None = None
+    layers: list[int] = field(default_factory=list)
+    activation: str = "relu"
+    link: str = "softplus"
+    noise: str = "diagonal"
+
+    def __post_init__(self) -> None:
+        if self.family is not None:
+            require_choice(self, "family", ("gaussian", "poisson", "negative_binomial"))
+        require_choice(self, "activation", ACTIVATIONS)
+        require_choice(self, "link", ("softplus", "exp"))
+        require_choice(self, "noise", NOISES)
+        require_all_positive(self, "layers")
+
+
+@dataclass
+class EncoderConfig:
+    """From activity to the posterior.
+
+    Attributes:
+        kind: ``gru``, bidirectional, or ``transformer``.
+        embedding: Units of the layers that each region's activity passes first.
+        units: Of the GRU, per direction.
+        heads: Of the transformer's attention.
+        head_size: Dimensions of each head.
+        feed_forward: Units of the transformer's feed-forward layers.
+        blocks: Of the transformer.
+        layers: Units of the layers after GRU or transformer.
+        noise: Covariance of the posterior in each bin, ``diagonal`` or ``full``.
+    """
+
+    kind: str = "gru"
+    embedding: list[int] = field(default_factory=lambda: [16])
+    units: int = 32
+    heads: int = 3
+    head_size: int = 16
+    feed_forward: int = 32
+    blocks: int = 1
+    layers: list[int] = field(default_factory=lambda: [32])
+    noise: str = "diagonal"
+
+    def __post_init__(self) -> None:
+        require_choice(self, "kind", ("gru", "transformer"))
+        require_choice(self, "noise", NOISES)
+        require_positive(self, "units", "heads", "head_size", "feed_forward", "blocks")
+        require_all_positive(self, "embedding", "layers")
+        if not self.embedding:
+            raise ValueError("embedding must name the units of one layer or more, got []")
+
+
+@dataclass
+class MRSDSConfig:
+    """Regions whose states talk to each other, in several modes.
+
+    Attributes:
+        states: Of each region; one number is for all.
+        modes: How many.
+        posterior: ``structured``, q(x_k | x_{k-1}) = N(F(x_{k-1}, u_k) + m_k, S_k); or ``mean_field``,
+            q(x_k) = N(m_k, S_k). Modes are summed over exactly in both.
+        inputs: Signals that drive the states, for example ``[inputs]``; ``[]`` for none.
+        dynamics: How states move.
+        mode_transitions: How modes follow each other.
+        emissions: What neurons do.
+        encoder: From activity to the posterior.
+        overshooting: Bins that predictions are trained for; 0 for none.
+        overshooting_weight: Of their mean negative log-likelihood.
+        dropout_neurons: Share of each region's held-in neurons that are hidden from the encoder in training.
+        dropout_trials: Share of the trials in which they are.
+    """
+
+    states: list[int] = field(default_factory=lambda: [2])
+    modes: int = 1
+    posterior: str = "structured"
+    inputs: list[str] = field(default_factory=lambda: ["inputs"])
+    dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
+    mode_transitions: ModeConfig = field(default_factory=ModeConfig)
+    emissions: EmissionConfig = field(default_factory=EmissionConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    overshooting: int = 0
+    overshooting_weight: float = 1.0
+    dropout_neurons: float = 0.25
+    dropout_trials: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_choice(self, "posterior", ("structured", "mean_field"))
+        require_positive(self, "modes")
+        require_not_negative(self, "overshooting", "overshooting_weight")
+        require_share(self, "dropout_neurons")
+        if not 0 <= self.dropout_trials <= 1:
+            raise ValueError(f"dropout_trials must lie in [0, 1], got {self.dropout_trials}")
+        require_all_positive(self, "states")
+        if not self.states:
+            raise ValueError("states must name the states of a region or more, got []")
+
+
+@dataclass
+class MRSDSTrainingConfig:
+    """How the model is fitted: Adam under a warmed-up cosine schedule, the best epoch on valid kept.
+
+    Attributes:
+        steps: Updates of all parameters, rounded up to whole epochs.
+        frozen_steps: Updates after that with the encoder held fixed.
+        batch_size: Trials in a step.
+        learning_rate: Peak of the schedule.
+        warm_up: Share of the steps in which the learning rate rises.
+        gradient_clip: Bound on the gradient's global norm.
+        states_warm_up: Updates in which the weight of the states' term rises from 0 to 1.
+        checkpoint_every: Epochs between two checkpoints.
+    """
+
+    steps: int = 2000
+    frozen_steps: int = 0
+    batch_size: int = 64
+    learning_rate: float = 1e-2
+    warm_up: float = 0.1
+    gradient_clip: float = 1.0
+    states_warm_up: int = 0
+    checkpoint_every: int = 25
+
+    def __post_init__(self) -> None:
+        require_positive(self, "steps", "batch_size", "learning_rate", "gradient_clip", "checkpoint_every")
+        require_not_negative(self, "frozen_steps", "states_warm_up")
+        require_share(self, "warm_up")
+
+    def stages(self) -> list[Stage]:
+        """All parameters; then, if asked for, all but the encoder's."""
+        from ctd_models_jax.training import Stage
+
+        def stage(steps: int, **more: Any) -> Stage:
+            rates: dict[str, Any] = {"learning_rate": self.learning_rate, "warm_up": self.warm_up}
+            return Stage(steps=steps, clip=self.gradient_clip, **rates, **more)
+
+        stages = [stage(self.steps)]
+        if self.frozen_steps:
+            trained = ["dynamics*", "mode_prior*", "emissions*"]
+            stages.append(stage(self.frozen_steps, trained=trained, name="frozen encoder"))
+        return stages
+
+
+@dataclass
+class MRSDSFitConfig(CommandConfig):
+    """Settings of the command.
+
+    Attributes:
+        data: The recording to fit; its neurons and states have regions, or all are of one.
+        name: What the fit is called in tables and figures.
+        message_reference: Where messages are counted from: ``mean``, of all inferred states, or ``none``,
+            which leaves to each network what it says.
+        forecasts: How many bins ahead forecasts are written, for example ``[1,5]``; the encoder then runs
+            once for each bin.
+        model: The model.
+        training: How it is fitted.
+    """
+
+    data: str = "???"
+    name: str | None = None
+    message_reference: str = "mean"
+    forecasts: list[int] = field(default_factory=list)
+    model: MRSDSConfig = field(default_factory=MRSDSConfig)
+    training: MRSDSTrainingConfig = field(default_factory=MRSDSTrainingConfig)
+
+    def __post_init__(self) -> None:
+        require_choice(self, "message_reference", ("mean", "none"))
+        require_all_positive(self, "forecasts")
+
+
+def require_all_positive(config: object, *names: str) -> None:
+    """Refuse lists with anything but whole numbers above 0."""
+    for name in names:
+        if any(units < 1 for units in getattr(config, name)):
+            raise ValueError(f"{name} must hold whole numbers above 0, got {getattr(config, name)}")

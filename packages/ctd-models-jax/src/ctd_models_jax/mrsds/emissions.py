@@ -1,0 +1,127 @@
+"""From the states of a region to the activity of its neurons."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.special import gammaln
+
+from ctd_models_jax.mrsds.config import EmissionConfig
+from ctd_models_jax.mrsds.gaussian import LOG_2PI, Covariance, log_density, scaled
+from ctd_models_jax.mrsds.perceptron import Perceptron
+from ctd_models_jax.mrsds.regions import places
+
+_SMALLEST = 1e-6  # count per bin, lest a log be of zero
+
+
+class Emissions(eqx.Module):
+    """Gaussian activity, or counts with Poisson or negative-binomial variation, of each region's own states.
+
+    Attributes:
+        networks: One a region.
+        noise: Covariance of Gaussian activity.
+        log_dispersion: (neuron,) of negative-binomial counts: log r of the variance μ + μ² / r.
+        family: ``gaussian``, ``poisson`` or ``negative_binomial``.
+        link: From a network's output to the expected count: ``exp`` or ``softplus``.
+        sizes: States of each region.
+        order: Place of each neuron in the networks' joint output.
+    """
+
+    networks: list[Perceptron]
+    noise: Covariance | None
+    log_dispersion: Array | None
+    family: str = eqx.field(static=True)
+    link: str = eqx.field(static=True)
+    sizes: tuple[int, ...] = eqx.field(static=True)
+    order: tuple[int, ...] = eqx.field(static=True)
+
+    @classmethod
+    def draw(
+        cls,
+        key: Array,
+        sizes: tuple[int, ...],
+        neuron_regions: tuple[int, ...],
+        family: str,
+        settings: EmissionConfig,
+        mean: Array,
+        std: Array,
+    ) -> Emissions:
+        """Networks whose biases are the neurons' means (neuron,), and noise of their spread (neuron,)."""
+        regions = np.asarray(neuron_regions)
+        offset = _unlink(mean, settings.link) if family != "gaussian" else mean
+        scale = std if family == "gaussian" else jnp.ones_like(std)
+        networks = []
+        for region, size in enumerate(sizes):
+            mine = np.flatnonzero(regions == region)
+            layers = (size, *settings.layers, len(mine))
+            network = Perceptron.draw(jax.random.fold_in(key, region), layers, settings.activation)
+            weights = [*network.weights[:-1], scale[mine][:, None] * network.weights[-1]]
+            biases = [*network.biases[:-1], offset[mine]]
+            networks.append(Perceptron(weights, biases, settings.activation))
+        gaussian = family == "gaussian"
+        noise = Covariance.start(len(regions), 1.0, full=settings.noise == "full")
+        noise = Covariance(jnp.log(std), noise.lower)
+        return cls(
+            networks=networks,
+            noise=noise if gaussian else None,
+            log_dispersion=jnp.full(len(regions), 2.0) if family == "negative_binomial" else None,
+            family=family,
+            link=settings.link,
+            sizes=tuple(sizes),
+            order=tuple(np.argsort(np.argsort(regions, kind="stable")).tolist()),
+        )
+
+    def linear(self, x: Array) -> Array:
+        """Outputs of the networks (..., neuron), before the link."""
+        region = places(self.sizes)[0]
+        parts = [network(x[..., region == r]) for r, network in enumerate(self.networks)]
+        return jnp.concatenate(parts, -1)[..., np.asarray(self.order)]
+
+    def mean(self, x: Array) -> Array:
+        """Expected activity, or count per bin, (..., neuron), of states (..., state)."""
+        linear = self.linear(x)
+        if self.family == "gaussian":
+            return linear
+        return jnp.exp(linear) if self.link == "exp" else jax.nn.softplus(linear)
+
+    def log_likelihood(self, values: Array, x: Array, scored: Array) -> Array:
+        """Log density of values (..., neuron), summed over the neurons scored (..., neuron): (...,).
+
+        With a full covariance a bin counts where all its neurons are scored.
+        """
+        if self.noise is not None and not self.noise.diagonal:
+            density = log_density(values - self.linear(x), self.noise.factor())
+            return jnp.where(scored.min(-1) > 0, density, 0.0)
+        return jnp.sum(jnp.where(scored > 0, self._each(values, x), 0.0), -1)
+
+    def _each(self, values: Array, x: Array) -> Array:
+        linear = self.linear(x)
+        if self.noise is not None:
+            whitened = (values - linear) * jnp.exp(-self.noise.log_scale)
+            return -0.5 * (whitened**2 + LOG_2PI) - self.noise.log_scale
+        log_mean = linear if self.link == "exp" else jnp.log(jax.nn.softplus(linear) + _SMALLEST)
+        if self.log_dispersion is None:
+            return values * log_mean - jnp.exp(log_mean) - gammaln(values + 1)
+        r = jnp.exp(self.log_dispersion)
+        log_total = jnp.logaddexp(self.log_dispersion, log_mean)
+        ways = gammaln(values + r) - gammaln(r) - gammaln(values + 1)
+        return ways + r * (self.log_dispersion - log_total) + values * (log_mean - log_total)
+
+    def sample(self, x: Array, key: Array) -> Array:
+        """Draw activity or counts (..., neuron)."""
+        mean, (first, second) = self.mean(x), jax.random.split(key)
+        if self.noise is not None:
+            factor, normal = self.noise.factor(), jax.random.normal(first, mean.shape)
+            return mean + scaled(factor, normal, diagonal=self.noise.diagonal)
+        if self.log_dispersion is not None:
+            r = jnp.exp(self.log_dispersion)
+            mean = mean * jax.random.gamma(first, jnp.broadcast_to(r, mean.shape)) / r
+        return jax.random.poisson(second, mean).astype(mean.dtype)
+
+
+def _unlink(mean: Array, link: str) -> Array:
+    mean = jnp.maximum(mean, 1e-3)
+    return jnp.log(mean) if link == "exp" else mean + jnp.log(-jnp.expm1(-mean))

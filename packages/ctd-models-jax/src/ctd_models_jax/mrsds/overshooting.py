@@ -1,0 +1,71 @@
+"""Latent overshooting: what states some bins back predict of the activity, as an extra term.
+
+Source: D. Hafner and others, Learning latent dynamics for planning from pixels, ICML 2019.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ctd_models_jax.mrsds.data import Trials
+from ctd_models_jax.mrsds.dynamics import Dynamics, ModePrior
+from ctd_models_jax.mrsds.emissions import Emissions
+
+
+def advance(
+    dynamics: Dynamics, prior: ModePrior, states: Array, modes: Array, inputs: Array
+) -> tuple[Array, Array]:
+    """Expected states and mode probabilities one bin on, of states (..., state) and modes (..., mode).
+
+    Args:
+        dynamics: The maps.
+        prior: How modes follow each other.
+        states: (..., state).
+        modes: (..., mode).
+        inputs: (..., input) of the next bin.
+    """
+    modes = jnp.einsum("...i,...ij->...j", modes, jnp.exp(prior.log_transitions(states, inputs)))
+    means = dynamics.means(states, dynamics.driven(inputs))
+    return jnp.einsum("...k,...ks->...s", modes, means), modes
+
+
+def overshooting(
+    dynamics: Dynamics,
+    prior: ModePrior,
+    emissions: Emissions,
+    states: Array,
+    modes: Array,
+    trials: Trials,
+    bins: int,
+) -> Array:
+    """Mean over 1 to `bins` bins of the negative log-likelihood, per scored value, of what they predict.
+
+    Args:
+        dynamics: The maps.
+        prior: How modes follow each other.
+        emissions: From states to activity.
+        states: (trial, time, state).
+        modes: (trial, time, mode).
+        trials: What is predicted.
+        bins: How far.
+    """
+    inputs = jnp.asarray(trials.inputs)
+    values, scored = jnp.asarray(trials.values), jnp.asarray(trials.scored)
+    time = jnp.arange(inputs.shape[1])
+
+    # Recomputed in the backward pass: memory of one bin's predictions instead of all.
+    @partial(jax.checkpoint)
+    def step(carry: tuple[Array, Array], ahead: Array) -> tuple[tuple[Array, Array], Array]:
+        before, weights = (jnp.roll(array, 1, 1) for array in carry)
+        states, modes = advance(dynamics, prior, before, weights, inputs)
+        reached = (time >= ahead)[None, :]
+        states = jnp.where(reached[..., None], states, before)
+        found = emissions.log_likelihood(values, states, scored)
+        count = jnp.sum(jnp.where(reached[..., None], scored, 0.0))
+        return (states, modes), -jnp.sum(jnp.where(reached, found, 0.0)) / jnp.maximum(count, 1.0)
+
+    return jnp.mean(jax.lax.scan(step, (states, modes), 1 + jnp.arange(bins))[1])

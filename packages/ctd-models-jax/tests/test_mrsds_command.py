@@ -1,0 +1,91 @@
+"""The command for MR-SDS: a valid file that replays, frozen encoders, clear errors."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+
+import ctd_contract as cc
+import ctd_contract.testing as toys
+from ctd_models_jax.cli import COMMAND
+from ctd_models_jax.mrsds import MRSDS, data
+from ctd_models_jax.mrsds.config import EncoderConfig, MRSDSConfig, MRSDSTrainingConfig
+from ctd_models_jax.training import Shuffled, fit
+
+TINY = (
+    *("model=mrsds", "model.modes=2", "model.states=[2,1]", "model.dynamics.layers=[4]", "training.steps=4"),
+    *("model.encoder.units=4", "model.encoder.layers=[]", "model.encoder.embedding=[4]"),
+    *("training.batch_size=16", "training.checkpoint_every=2", "forecasts=[2]"),
+)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "recording.h5"
+    toys.make_recording(path, n_trials=40, n_time=12, n_neurons=6, n_states=3, n_regions=2, lengths=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def fitted(recording, tmp_path_factory):
+    out = tmp_path_factory.mktemp("fit")
+    assert COMMAND.invoke([f"data={recording}", f"out={out}", *TINY]) == 0
+    return out / "inference.h5"
+
+
+def test_the_file_is_valid_and_replays(recording, fitted):
+    assert not [found for found in cc.validate(fitted, level="full") if found.severity == "error"]
+    with cc.open(fitted) as file, cc.open(recording) as truth:
+        dynamics, valid = file.dynamics(), file.valid_bins(slice(None))
+        assert dynamics.kind == "switching_mlp"
+        states, inputs = file.signals["states"][:], truth.signals["inputs"][:]
+        modes = file.signals["mode_probability"][:]
+        np.testing.assert_allclose(modes.sum(-1)[valid], 1.0, rtol=1e-5)
+        each = [dynamics.step(states[:, :-1], inputs[:, 1:], np.full((40, 11), mode)) for mode in range(2)]
+        step = np.einsum("btk,kbts->bts", modes[:, 1:], each) - states[:, :-1]
+        told = file.signals["messages"][:].sum(2) + file.signals["input_messages"][:].sum(2)
+        np.testing.assert_allclose(told[:, 1:][valid[:, 1:]], step[valid[:, 1:]], atol=1e-4)
+        rates = file.readout().evaluate(states)
+        np.testing.assert_allclose(file.signals["rates"][:][valid], rates[valid], rtol=1e-3)
+        assert file.signals["forecast_2"].shape == rates.shape
+        assert file.provenance.parents[0].digest == truth.digest
+
+
+def test_a_frozen_encoder_keeps_every_bit(recording):
+    loaded = data.load(recording, ["inputs"])
+    settings = MRSDSConfig(encoder=EncoderConfig(units=4, embedding=[3], layers=[]))
+    settings.dynamics.layers = [4]
+    model = MRSDS(loaded.neuron_regions, loaded.held_in, loaded.trials.inputs.shape[-1], "poisson", settings)
+    params, trainable = eqx.filter_jit(model.initialize)(jax.random.key(0))
+    stages = MRSDSTrainingConfig(steps=2, frozen_steps=2).stages()[1:]
+    found = fit(
+        *(params, trainable, model.loss, Shuffled(40, 20)),
+        stages=stages,
+        key=jax.random.key(1),
+        train=loaded.trials,
+    ).params
+    for name in ("encoder", "encoder_noise"):
+        pairs = zip(*(jax.tree.leaves(getattr(tree, name)) for tree in (params, found)), strict=True)
+        assert all(np.array_equal(one, other) for one, other in pairs)
+    for name in ("dynamics", "emissions"):
+        pairs = zip(*(jax.tree.leaves(getattr(tree, name)) for tree in (params, found)), strict=True)
+        assert all(not np.array_equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["model.inputs=[behaviour]"], "no signal behaviour"),
+        (["model.states=[2,2,2]"], "states: expected one number or 2, got [2, 2, 2]"),
+        (["model.emissions.family=gaussian"], "family=gaussian can't describe spikes"),
+        (["model.posterior=exact"], "posterior must be one of structured, mean_field"),
+        (["model.encoder.kind=lstm"], "kind must be one of gru, transformer"),
+        (["model.dynamics.layers=[0]"], "layers must hold whole numbers above 0, got [0]"),
+        (["model.dropout_trials=1.5"], "dropout_trials must lie in [0, 1], got 1.5"),
+    ],
+)
+def test_bad_input_is_a_sentence(recording, tmp_path, capsys, arguments, words):
+    assert COMMAND.invoke([f"data={recording}", f"out={tmp_path}", *TINY, *arguments]) == 2
+    assert words in capsys.readouterr().err
