@@ -89,6 +89,17 @@ def test_bins_that_are_left_out_change_nothing(backend):
         assert not np.asarray(found.pairs[TIME - 1 :]).any()
 
 
+def test_modes_keep_their_digits_beside_large_likelihoods():
+    args = chain(6)
+    initial, transitions, likelihoods = args
+    found = hmm.marginals(initial, transitions, likelihoods - 1e4)
+    _, modes, pairs = enumerated(*args)
+    np.testing.assert_allclose(found.log_normalizer, enumerated(*args)[0] - TIME * 1e4, rtol=1e-6)
+    np.testing.assert_allclose(found.modes, modes, atol=2e-3)  # likelihoods have a step of 1e-3 there
+    np.testing.assert_allclose(found.modes.sum(-1), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(found.pairs, pairs, atol=2e-3)
+
+
 def test_the_normaliser_is_tfps():
     from ctd_models_jax.distributions import tfd
 

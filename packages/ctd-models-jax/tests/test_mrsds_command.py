@@ -55,7 +55,8 @@ def test_the_file_is_valid_and_replays(recording, fitted):
 
 def test_a_frozen_encoder_keeps_every_bit(recording):
     loaded = data.load(recording, ["inputs"])
-    settings = MRSDSConfig(encoder=EncoderConfig(units=4, embedding=[3], layers=[]))
+    encoder = EncoderConfig(kind="transformer", units=4, heads=1, embedding=[3], layers=[])
+    settings = MRSDSConfig(posterior="mean_field", encoder=encoder)
     settings.dynamics.layers = [4]
     model = MRSDS(loaded.neuron_regions, loaded.held_in, loaded.trials.inputs.shape[-1], "poisson", settings)
     params, trainable = eqx.filter_jit(model.initialize)(jax.random.key(0))
@@ -72,6 +73,12 @@ def test_a_frozen_encoder_keeps_every_bit(recording):
     for name in ("dynamics", "emissions"):
         pairs = zip(*(jax.tree.leaves(getattr(tree, name)) for tree in (params, found)), strict=True)
         assert all(not np.array_equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize("preset", ["toy", "toy_meanfield", "large"])
+def test_presets_are_settings(recording, capsys, preset):
+    assert COMMAND.invoke(["model=mrsds", f"data={recording}", f"preset={preset}", "--cfg", "job"]) == 0
+    assert "kind: transformer" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

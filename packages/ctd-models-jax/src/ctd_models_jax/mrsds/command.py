@@ -17,10 +17,11 @@ _TOY = (
     *("model.dynamics.activation=relu", "model.dynamics.communication=additive"),
     *("model.dynamics.output=next_state", "model.dynamics.input_networks=separate"),
     *("model.dynamics.input_layers=[]", "model.dynamics.noise=diagonal", "model.emissions.layers=[]"),
-    *("model.encoder.kind=transformer", "model.encoder.embedding=[8]", "model.encoder.head_size=35"),
-    *("model.encoder.heads=3", "model.encoder.feed_forward=4", "model.encoder.blocks=1"),
-    *("model.encoder.layers=[32]", "model.dropout_trials=0", "training.batch_size=64"),
-    *("training.steps=2001", "training.learning_rate=0.01", "training.warm_up=0.25"),
+    *("model.encoder.kind=transformer", "model.encoder.embedding=[8]", "model.encoder.units=32"),
+    *("model.encoder.heads=3", "model.encoder.head_size=35", "model.encoder.feed_forward=4"),
+    *("model.encoder.blocks=1", "model.encoder.layers=[32]", "model.dropout_trials=0"),
+    *("training.batch_size=64", "training.steps=2001", "training.learning_rate=0.01"),
+    "training.warm_up=0.25",
 )
 # The settings of the published examples; what they called covariances was never trained, here it is.
 PRESETS = {

@@ -116,7 +116,7 @@ class EncoderConfig:
     Attributes:
         kind: ``gru``, bidirectional, or ``transformer``.
         embedding: Units of the layers that each region's activity passes first.
-        units: Of the GRU, per direction.
+        units: Of the GRU, per direction; width of the transformer.
         heads: Of the transformer's attention.
         head_size: Dimensions of each head.
         feed_forward: Units of the transformer's feed-forward layers.

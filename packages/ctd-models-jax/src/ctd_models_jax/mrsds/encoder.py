@@ -35,10 +35,10 @@ class Block(eqx.Module):
     feed_forward: Perceptron
 
     @classmethod
-    def draw(cls, key: Array, width: int, settings: EncoderConfig) -> Block:
+    def draw(cls, key: Array, settings: EncoderConfig) -> Block:
         """Parameters at first."""
         keys = jax.random.split(key, 3)
-        heads = (settings.heads, settings.head_size)
+        width, heads = settings.units, (settings.heads, settings.head_size)
         return cls(
             first=eqx.nn.LayerNorm(width),
             query=jax.random.normal(keys[0], (3, *heads, width)) / width**0.5,
@@ -72,9 +72,8 @@ class Transformer(eqx.Module):
     def draw(cls, key: Array, size: int, settings: EncoderConfig) -> Transformer:
         """Parameters at first."""
         keys = jax.random.split(key, settings.blocks + 1)
-        width = settings.heads * settings.head_size
-        blocks = [Block.draw(each, width, settings) for each in keys[1:]]
-        return cls(Perceptron.draw(keys[0], (size, width), "identity"), blocks)
+        blocks = [Block.draw(each, settings) for each in keys[1:]]
+        return cls(Perceptron.draw(keys[0], (size, settings.units), "identity"), blocks)
 
     def __call__(self, values: Array, visible: Array) -> Array:
         """(trial, time, width) of (trial, time, size)."""
@@ -154,7 +153,7 @@ class Encoder(eqx.Module):
         size = len(seen) * settings.embedding[-1] + inputs
         transformer = settings.kind == "transformer"
         core = (Transformer if transformer else BidirectionalGRU).draw(keys[1], size, settings)
-        width = settings.heads * settings.head_size if transformer else 2 * settings.units
+        width = settings.units * (1 if transformer else 2)
         head = Perceptron.draw(keys[2], (width, *settings.layers, outputs), "relu", gain=0.1)
         return cls(mean, std, embeddings, core, head, neuron_regions, held_in)
 

@@ -74,7 +74,7 @@ def marginals(
     """The posterior of the modes; arguments as in `log_normalizer`."""
     args = _masked(log_initial, log_transitions, log_likelihoods, mask)
     total, forward = _forwards(backend, *args)
-    modes, pairs = _posterior(backend, args, total, forward)
+    modes, pairs = _posterior(backend, args, forward)
     if mask is not None:
         pairs = jnp.where(mask[..., 1:, None, None] > 0, pairs, 0.0)
     return Marginals(total, modes, pairs)
@@ -109,32 +109,40 @@ def _masked(
 
 
 def _forward(log_initial: Array, log_transitions: Array, log_likelihoods: Array) -> tuple[Array, Array]:
-    """Normaliser, and log of the sum over paths that end in each mode, (..., time, mode)."""
+    """Normaliser, and log probability of each mode given the bins up to it, (..., time, mode).
 
-    def step(forward: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
+    Each bin is normalised by itself: sums over a long chain would have no digits left for the modes.
+    """
+
+    def step(forward: Array, x: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
         transition, likelihood = x
-        forward = _row_sum(forward, transition) + likelihood
-        return forward, forward
+        forward, total = _normalized(_row_sum(forward, transition) + likelihood)
+        return forward, (forward, total)
 
-    first = log_initial + log_likelihoods[..., 0, :]
+    first, total = _normalized(log_initial + log_likelihoods[..., 0, :])
     along = (jnp.moveaxis(log_transitions, -3, 0), jnp.moveaxis(log_likelihoods[..., 1:, :], -2, 0))
-    last, rest = jax.lax.scan(step, first, along)
-    forward = jnp.moveaxis(jnp.concatenate([first[None], rest]), 0, -2)
-    return logsumexp(last, -1), forward
+    rest, totals = jax.lax.scan(step, first, along)[1]
+    return total + totals.sum(0), jnp.moveaxis(jnp.concatenate([first[None], rest]), 0, -2)
 
 
 def _backward(log_transitions: Array, log_likelihoods: Array) -> Array:
-    """Log of the sum over paths from each mode onwards, without its own likelihood, (..., time, mode)."""
+    """Log of the sum over paths from each mode onwards, less a number of each bin, (..., time, mode)."""
 
     def step(backward: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
         transition, likelihood = x
-        backward = logsumexp(transition + (backward + likelihood)[..., None, :], -1)
+        onwards, _ = _normalized(backward + likelihood)
+        backward = logsumexp(transition + onwards[..., None, :], -1)
         return backward, backward
 
     last = jnp.zeros_like(log_likelihoods[..., 0, :])
     along = (jnp.moveaxis(log_transitions, -3, 0), jnp.moveaxis(log_likelihoods[..., 1:, :], -2, 0))
     rest = jax.lax.scan(step, last, along, reverse=True)[1]
     return jnp.moveaxis(jnp.concatenate([rest, last[None]]), 0, -2)
+
+
+def _normalized(log_weights: Array) -> tuple[Array, Array]:
+    total = logsumexp(log_weights, -1)
+    return log_weights - total[..., None], total
 
 
 def _row_sum(forward: Array, transition: Array) -> Array:
@@ -164,9 +172,7 @@ def _forwards(
     return logsumexp(forward[..., -1, :], -1), forward
 
 
-def _posterior(
-    backend: str, args: tuple[Array, Array, Array], total: Array, forward: Array
-) -> tuple[Array, Array]:
+def _posterior(backend: str, args: tuple[Array, Array, Array], forward: Array) -> tuple[Array, Array]:
     """Probabilities of modes and of pairs."""
     _, log_transitions, log_likelihoods = args
     if backend == "associative":
@@ -176,8 +182,7 @@ def _posterior(
         backward = _backward(log_transitions, log_likelihoods)
     onwards = (backward + log_likelihoods)[..., 1:, None, :]
     pairs = forward[..., :-1, :, None] + log_transitions + onwards
-    modes = jnp.exp(forward + backward - total[..., None, None])
-    return modes, jnp.exp(pairs - total[..., None, None, None])
+    return jax.nn.softmax(forward + backward, -1), jax.nn.softmax(pairs, (-2, -1))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -189,7 +194,7 @@ def _with_marginals(
 
 def _run(backend: str, *args: Array) -> tuple[Array, tuple]:
     total, forward = _forwards(backend, *args)
-    return total, (args, total, forward)
+    return total, (args, forward)
 
 
 def _gradient(backend: str, residuals: tuple, cotangent: Array) -> tuple[Array, Array, Array]:
