@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -10,8 +12,15 @@ import pytest
 import ctd_contract as cc
 import ctd_contract.testing as toys
 from ctd_models_jax.cli import COMMAND
-from ctd_models_jax.mrsds import MRSDS, data
-from ctd_models_jax.mrsds.config import EncoderConfig, MRSDSConfig, MRSDSTrainingConfig
+from ctd_models_jax.mrsds import data, export
+from ctd_models_jax.mrsds.command import build
+from ctd_models_jax.mrsds.config import (
+    DynamicsConfig,
+    EmissionConfig,
+    EncoderConfig,
+    MRSDSConfig,
+    MRSDSTrainingConfig,
+)
 from ctd_models_jax.training import Shuffled, fit
 
 TINY = (
@@ -53,12 +62,53 @@ def test_the_file_is_valid_and_replays(recording, fitted):
         assert file.provenance.parents[0].digest == truth.digest
 
 
+def test_activity_of_one_mode_is_written_too(tmp_path):
+    """As it is before any training; a joint input network's messages have no place in the file."""
+    path = tmp_path / "recording.h5"
+    toys.make_recording(
+        path, n_trials=20, n_time=8, n_neurons=6, n_states=3, n_regions=2, lengths=True, continuous=True
+    )
+    settings = MRSDSConfig(
+        posterior="mean_field",
+        dynamics=DynamicsConfig(layers=[3], communication="conditional", input_networks="joint"),
+        emissions=EmissionConfig(layers=[4], noise="full"),
+        encoder=EncoderConfig(kind="transformer", units=4, heads=1, embedding=[3], layers=[], noise="full"),
+    )
+    loaded = data.load(path, ["inputs"])
+    model = build(settings, loaded)
+    params, _ = eqx.filter_jit(model.initialize)(jax.random.key(0), *data.moments(loaded.trials))
+    origin = export.Origin("toy", "a run", 0, {})
+    given = (tmp_path / "inference.h5", path, model, params, loaded.trials, origin)
+    export.write(*given, count_from_mean=False)
+    assert not [found for found in cc.validate(given[0], level="full") if found.severity == "error"]
+    with cc.open(given[0]) as file:
+        assert file.dynamics().settings["communication"] == "conditional"
+        assert "mode_probability" not in file.signals
+        assert "input_messages" not in file.signals
+        valid = file.valid_bins(slice(None))
+        expected = file.readout().evaluate(file.signals["states"][:])[valid]
+        np.testing.assert_allclose(file.signals["activity_prediction"][:][valid], expected, atol=1e-4)
+
+
+def test_a_full_covariance_needs_whole_bins(tmp_path):
+    path = tmp_path / "recording.h5"
+    toys.make_recording(path, n_trials=20, n_time=8, n_neurons=6, n_regions=2, continuous=True)
+    loaded = data.load(path, ["inputs"])
+    scored = loaded.trials.scored.copy()
+    scored[0, 0, 0] = 0
+    some = dataclasses.replace(loaded, trials=loaded.trials._replace(scored=scored))
+    settings = MRSDSConfig(emissions=EmissionConfig(noise="full"))
+    assert build(settings, loaded).family == "gaussian"
+    with pytest.raises(ValueError, match="needs bins whose neurons were all observed"):
+        build(settings, some)
+
+
 def test_a_frozen_encoder_keeps_every_bit(recording):
     loaded = data.load(recording, ["inputs"])
     encoder = EncoderConfig(kind="transformer", units=4, heads=1, embedding=[3], layers=[])
     settings = MRSDSConfig(posterior="mean_field", encoder=encoder)
     settings.dynamics.layers = [4]
-    model = MRSDS(loaded.neuron_regions, loaded.held_in, loaded.trials.inputs.shape[-1], "poisson", settings)
+    model = build(settings, loaded)
     params, trainable = eqx.filter_jit(model.initialize)(jax.random.key(0))
     stages = MRSDSTrainingConfig(steps=2, frozen_steps=2).stages()[1:]
     found = fit(

@@ -54,7 +54,7 @@ def run(config: MRSDSFitConfig, run: Run) -> None:
 
     try:
         recording = data.load(config.data, config.model.inputs)
-        model = _model(config.model, recording)
+        model = build(config.model, recording)
     except ValueError as error:
         raise UserError(str(error)) from error
     train, valid = (
@@ -91,7 +91,12 @@ def run(config: MRSDSFitConfig, run: Run) -> None:
     export.write(run.result, config.data, *given, count_from_mean=from_mean, ahead=config.forecasts)
 
 
-def _model(settings: MRSDSConfig, recording: Regions) -> MRSDS:
+def build(settings: MRSDSConfig, recording: Regions) -> MRSDS:
+    """The model that settings describe, for the neurons and inputs of a recording.
+
+    Raises:
+        ValueError: The settings don't fit the recording.
+    """
     from ctd_models_jax.mrsds import MRSDS
 
     family = settings.emissions.family or ("poisson" if recording.signal == "spikes" else "gaussian")
