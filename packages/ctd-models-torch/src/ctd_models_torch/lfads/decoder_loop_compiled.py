@@ -208,48 +208,36 @@ def run_backward(
 
 
 @compiled
+def _mask(source: Numbers, mask: Numbers, trial: int, time: int, column: int, target: Numbers) -> None:
+    """Write a row, times the mask (trial, time, ...) from a column on; as it is where there is no mask."""
+    if mask.shape[1] > 0:
+        kept = mask[trial, time, column:]
+        for j in range(len(target)):
+            target[j] = source[j] * kept[j]
+    else:
+        for j in range(len(target)):
+            target[j] = source[j]
+
+
+@compiled
 def _read(given: Given, time: int, into: Numbers) -> None:
     """Write what the controller reads of the data in a bin."""
-    masked = given.controller_mask.shape[1] > 0
     for i in range(len(into)):
-        source, target = given.encoded[i, time], into[i]
-        if masked:
-            mask = given.controller_mask[i, time]
-            for j in range(len(target)):
-                target[j] = source[j] * mask[j]
-        else:
-            for j in range(len(target)):
-                target[j] = source[j]
+        _mask(given.encoded[i, time], given.controller_mask, i, time, 0, into[i])
 
 
 @compiled
 def _write_encoded(grad: Numbers, mask: Numbers, time: int, found: Numbers) -> None:
     """Write the gradient of the data that the controller read in a bin."""
-    masked = mask.shape[1] > 0
     for i in range(len(grad)):
-        source, target = grad[i], found[i, time]
-        if masked:
-            of_source = mask[i, time]
-            for j in range(len(target)):
-                target[j] = source[j] * of_source[j]
-        else:
-            for j in range(len(target)):
-                target[j] = source[j]
+        _mask(grad[i], mask, i, time, 0, found[i, time])
 
 
 @compiled
 def _mask_states(rows: Numbers, at: int, mask: Numbers, time: int, into: Numbers) -> None:
     """Write the states that factors are made of; ``time`` counts from the initial one."""
-    masked = mask.shape[1] > 0
     for i in range(len(into)):
-        source, target = rows[at, i], into[i]
-        if masked:
-            of_source = mask[i, time]
-            for j in range(len(target)):
-                target[j] = source[j] * of_source[j]
-        else:
-            for j in range(len(target)):
-                target[j] = source[j]
+        _mask(rows[at, i], mask, i, time, 0, into[i])
 
 
 @compiled
@@ -262,16 +250,9 @@ def _make_factors(bins: Bins, at: int, given: Given, time: int, scratch: Scratch
 @compiled
 def _hand_on(factors: Numbers, mask: Numbers, time: int, rows: Numbers, at: int, size: int) -> None:
     """Give factors to the controller's bin."""
-    masked, count = mask.shape[1] > 0, factors.shape[1]
+    count = factors.shape[1]
     for i in range(len(factors)):
-        source, target = factors[i], rows[at, i, size : size + count]
-        if masked:
-            of_source = mask[i, time, mask.shape[2] - count :]
-            for j in range(count):
-                target[j] = source[j] * of_source[j]
-        else:
-            for j in range(count):
-                target[j] = source[j]
+        _mask(factors[i], mask, i, time, mask.shape[2] - count, rows[at, i, size : size + count])
 
 
 @compiled
@@ -306,19 +287,12 @@ def _return_factors(
     factors: Numbers, grad: Numbers, size: int, mask: Numbers, time: int, n_time: int
 ) -> None:
     """Write the gradient of factors that comes back from the controller of the bin they go to."""
-    masked, count = mask.shape[1] > 0, factors.shape[1]
+    count = factors.shape[1]
+    if time >= n_time:
+        factors[...] = 0
+        return
     for i in range(len(factors)):
-        source, target = grad[i, size : size + count], factors[i]
-        if time >= n_time:
-            for j in range(count):
-                target[j] = 0
-        elif masked:
-            of_source = mask[i, time, mask.shape[2] - count :]
-            for j in range(count):
-                target[j] = source[j] * of_source[j]
-        else:
-            for j in range(count):
-                target[j] = source[j]
+        _mask(grad[i, size : size + count], mask, i, time, mask.shape[2] - count, factors[i])
 
 
 @compiled
@@ -326,20 +300,13 @@ def _through_factors(
     bins: Bins, given: Given, time: int, scratch: Scratch, maps: MapArrays, grad: Numbers, sums: MapArrays
 ) -> None:
     """Add what comes back from factors to the gradients of their state and of their weights."""
-    mask = given.factor_mask
-    masked = mask.shape[1] > 0
     multiply(scratch.of_states, scratch.factors, maps.factor, False, False, False)
-    _mask_states(bins.generator, time, mask, time, scratch.states)
+    _mask_states(bins.generator, time, given.factor_mask, time, scratch.states)
     multiply(sums.factor, scratch.factors, scratch.states, True, False, True)
-    for i in range(len(scratch.states)):
-        source, target = scratch.of_states[i], grad[i]
-        if masked:
-            of_source = mask[i, time]
-            for j in range(len(source)):
-                target[j] += source[j] * of_source[j]
-        else:
-            for j in range(len(source)):
-                target[j] += source[j]
+    for i in range(len(grad)):
+        _mask(scratch.of_states[i], given.factor_mask, i, time, 0, scratch.of_states[i])
+        for j in range(scratch.of_states.shape[1]):
+            grad[i, j] += scratch.of_states[i, j]
 
 
 @compiled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,19 +16,27 @@ Result = TypeVar("Result")
 _ARITHMETIC = {"contract", "nsz", "arcp"}
 
 
-def compiled(function: Callable[..., Result]) -> Callable[..., Result]:
-    """Compile at the first call, for the types of the arguments, without the interpreter's lock.
+def compiled(function: Callable[..., Result], signatures: Sequence[str] = ()) -> Callable[..., Result]:
+    """Compile without the interpreter's lock.
 
     The code is kept in the package's ``__pycache__`` or, where that can't be written, in the user's cache
     folder; in ``NUMBA_CACHE_DIR`` if that is set.
+
+    Args:
+        function: To be compiled at its first call, for the types of the arguments.
+        signatures: In numba's notation; if given, it is compiled at once and for these alone, which spares a
+            copy of the code for every layout of an array.
     """
     make = partial(njit, nogil=True, fastmath=_ARITHMETIC, error_model="numpy")
     try:
         made = make(cache=True)(function)
     except RuntimeError:  # nowhere to keep it
-        return make()(function)
+        made = make()(function)
     source = Path(inspect.getfile(function))
     _forget(Path(made.stats.cache_path or source.parent), source)
+    for signature in signatures:
+        made.compile(signature)
+    made.disable_compile(bool(signatures))
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,33 @@ def _external(name: str) -> Any:
 
 _single, _double = _external("sgemm"), _external("dgemm")
 
+# Rows may lie apart.
+_MATRICES = ("f4[:,:]", "f8[:,:]")
 
-@compiled
+
+@partial(
+    compiled, signatures=[f"({','.join(3 * [a])},b1,b1,i1[::1],{a[:2]}[::1],i4[::1])" for a in _MATRICES]
+)
+def _call(
+    out: NDArray[Any], a: NDArray[Any], b: NDArray[Any], turn_a: bool, turn_b: bool,
+    letters: NDArray[Any], scalars: NDArray[Any], sizes: NDArray[Any],
+) -> None:  # fmt: skip
+    """Pass addresses on. Only as arguments of a loop do arrays surely live until it ends."""
+    letter, scalar, size = letters.ctypes.data, scalars.ctypes.data, sizes.ctypes.data
+    a_at, b_at, out_at = a.ctypes.data, b.ctypes.data, out.ctypes.data
+    if out.itemsize == 4:
+        _single(
+            letter + turn_b, letter + turn_a, size, size + 4, size + 8, scalar,
+            b_at, size + 12, a_at, size + 16, scalar + 4, out_at, size + 20,
+        )  # fmt: skip
+    else:
+        _double(
+            letter + turn_b, letter + turn_a, size, size + 4, size + 8, scalar,
+            b_at, size + 12, a_at, size + 16, scalar + 8, out_at, size + 20,
+        )  # fmt: skip
+
+
+@partial(compiled, signatures=[f"({','.join(3 * [a])},b1,b1,b1)" for a in _MATRICES])
 def multiply(
     out: NDArray[Any], a: NDArray[Any], b: NDArray[Any], turn_a: bool, turn_b: bool, add: bool
 ) -> None:
@@ -57,23 +83,3 @@ def multiply(
         np.int32,
     )
     _call(out, a, b, turn_a, turn_b, letters, scalars, sizes)
-
-
-@compiled
-def _call(
-    out: NDArray[Any], a: NDArray[Any], b: NDArray[Any], turn_a: bool, turn_b: bool,
-    letters: NDArray[Any], scalars: NDArray[Any], sizes: NDArray[Any],
-) -> None:  # fmt: skip
-    """Pass addresses on. Only as arguments of a loop do arrays surely live until it ends."""
-    letter, scalar, size = letters.ctypes.data, scalars.ctypes.data, sizes.ctypes.data
-    a_at, b_at, out_at = a.ctypes.data, b.ctypes.data, out.ctypes.data
-    if out.itemsize == 4:
-        _single(
-            letter + turn_b, letter + turn_a, size, size + 4, size + 8, scalar,
-            b_at, size + 12, a_at, size + 16, scalar + 4, out_at, size + 20,
-        )  # fmt: skip
-    else:
-        _double(
-            letter + turn_b, letter + turn_a, size, size + 4, size + 8, scalar,
-            b_at, size + 12, a_at, size + 16, scalar + 8, out_at, size + 20,
-        )  # fmt: skip
