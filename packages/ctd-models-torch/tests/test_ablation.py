@@ -7,7 +7,7 @@ import pytest
 import torch
 from toys import batch_of, model_of, shape_of, small_config
 
-from ctd_models_torch.ablation import ablated
+from ctd_models_torch.derived.ablation import ablated
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.lfads.config import ControllerConfig, GeneratorConfig, InitialEncoderConfig, LFADSConfig
 

@@ -8,15 +8,15 @@ from toys import digest_of, signals_of
 
 import ctd_contract as cc
 from ctd_contract.testing import make_recording
-from ctd_models_torch.ablation import ablate
 from ctd_models_torch.cli import main
 from ctd_models_torch.config import FitConfig
-from ctd_models_torch.derived import Source
+from ctd_models_torch.derived.ablation import ablate
+from ctd_models_torch.derived.files import Source
+from ctd_models_torch.derived.sampling import SamplingConfig, sample
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.fitting import fit
 from ctd_models_torch.lfads.behavior_config import BANDConfig, BehaviorConfig
 from ctd_models_torch.lfads.config import ControllerConfig, InitialEncoderConfig
-from ctd_models_torch.sampling import SamplingConfig, sample
 
 CPU = "accelerator=cpu"
 

@@ -171,7 +171,7 @@ def test_a_non_finite_loss_stops_the_run_names_the_term_and_keeps_the_last_good_
 
 
 def test_growth_is_used(recording, small_fit, tmp_path, monkeypatch):
-    from ctd_models_torch.autoencoder import SequentialAutoencoder
+    from ctd_models_torch.autoencoder.model import SequentialAutoencoder
 
     lengths = []
     losses = SequentialAutoencoder.losses

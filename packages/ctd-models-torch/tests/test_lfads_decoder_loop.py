@@ -5,13 +5,9 @@ import torch
 
 from ctd_contract.torch.random import generator
 from ctd_contract.torch.sequences.workspace import Workspace
-from ctd_models_torch.lfads import (
-    decoder_loop_backward,
-    decoder_loop_block,
-    decoder_loop_compiled_block,
-)
-from ctd_models_torch.lfads.decoder_loop import DecoderParameters, GRUWeights, decode
-from ctd_models_torch.lfads.decoder_loop_compiled_block import CompiledBlock
+from ctd_models_torch.lfads.decoder_loop import backward, block, compiled_block
+from ctd_models_torch.lfads.decoder_loop.compiled_block import CompiledBlock
+from ctd_models_torch.lfads.decoder_loop.decode import DecoderParameters, GRUWeights, decode
 
 TRIALS, STATE, CONTROLLER, FACTORS, CONTROLS, EXTERNAL, ENCODED = 34, 6, 5, 3, 2, 2, 4
 ALL = {
@@ -260,13 +256,13 @@ def workspaces(monkeypatch, *parts):
 
 def test_memory_grows_with_bins_and_not_faster(monkeypatch):
     """One bin's rows before the first and after each, and nothing else."""
-    [(short, middle, long)] = workspaces(monkeypatch, decoder_loop_compiled_block)
+    [(short, middle, long)] = workspaces(monkeypatch, compiled_block)
     assert long - middle == 2 * (middle - short)
 
 
 def test_memory_of_operations_grows_with_bins_and_not_faster(operations, monkeypatch):
     """What is kept from forward to backward is linear in the bins, and backward adds one chunk's worth."""
-    (short, middle, long), back = workspaces(monkeypatch, decoder_loop_block, decoder_loop_backward)
+    (short, middle, long), back = workspaces(monkeypatch, block, backward)
     assert long - middle == 2 * (middle - short)
     assert len(set(back)) == 1
 

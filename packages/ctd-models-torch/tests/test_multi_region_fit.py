@@ -11,8 +11,8 @@ import ctd_contract as cc
 from ctd_contract.testing import make_recording
 from ctd_contract.validation import validate
 from ctd_models_torch.config import FitConfig, RecordingConfig
-from ctd_models_torch.derived import Source
-from ctd_models_torch.derived_cli import COMMANDS
+from ctd_models_torch.derived.cli import COMMANDS
+from ctd_models_torch.derived.files import Source
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.fitting import fit
 from ctd_models_torch.lfads.config import ControllerConfig, InitialEncoderConfig, RampConfig

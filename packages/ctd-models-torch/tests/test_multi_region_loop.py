@@ -10,8 +10,8 @@ from toys import batch_of, draw
 from ctd_models_torch.config import MLPReadoutConfig, OrthonormalReadoutConfig
 from ctd_models_torch.lfads.config import ControllerConfig, L2Config
 from ctd_models_torch.multi_region.config import MessagesConfig
-from ctd_models_torch.multi_region.loop_fast import loop_fast
-from ctd_models_torch.multi_region.loop_kernel import Tape, exchange, received, returned
+from ctd_models_torch.multi_region.loop.fast import loop_fast
+from ctd_models_torch.multi_region.loop.kernel import Tape, exchange, received, returned
 
 FORMS = {
     "published": {},

@@ -9,7 +9,7 @@ import ctd_contract as cc
 from ctd_contract.dynamics import RNN
 from ctd_contract.torch.sequences import rnn
 from ctd_models_torch import AutoencoderConfig, Decoder, InputError, fit, load_model, register
-from ctd_models_torch.autoencoder_build import DECODERS
+from ctd_models_torch.autoencoder.build import DECODERS
 from ctd_models_torch.build import BUILDERS
 from ctd_models_torch.config import EncoderConfig
 from ctd_models_torch.decoders.base import array

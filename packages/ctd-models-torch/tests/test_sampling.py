@@ -9,6 +9,7 @@ from toys import batch_of, model_of, shape_of, small_config
 
 from ctd_contract.torch.random import generator
 from ctd_models_torch.batch import Batch
+from ctd_models_torch.derived.sampling import SamplingConfig, sampled
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.lfads.config import (
     ControllerConfig,
@@ -19,7 +20,6 @@ from ctd_models_torch.lfads.config import (
 )
 from ctd_models_torch.lfads.model import LFADS, Trials
 from ctd_models_torch.moments import RunningMoments
-from ctd_models_torch.sampling import SamplingConfig, sampled
 
 NONE = PriorConfig("none")
 CONTROLLER = ControllerConfig(size=4, controls=2, encoder_size=3)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import ctd_contract.torch  # noqa: F401  # before torch itself, whose idle threads it calms
 
 if TYPE_CHECKING:
-    from ctd_models_torch.ablation import ablate
     from ctd_models_torch.base import Inferred, LatentModel
     from ctd_models_torch.build import register, register_model
     from ctd_models_torch.config import (
@@ -30,7 +29,9 @@ if TYPE_CHECKING:
         RNNConfig,
     )
     from ctd_models_torch.decoders import Decoder
-    from ctd_models_torch.derived import Source
+    from ctd_models_torch.derived.ablation import ablate
+    from ctd_models_torch.derived.files import Source
+    from ctd_models_torch.derived.sampling import SamplingConfig, sample
     from ctd_models_torch.errors import InputError
     from ctd_models_torch.fitting import Fitted, fit
     from ctd_models_torch.lfads.behavior_config import BANDConfig, BANDFitConfig, BehaviorConfig
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
         SilenceConfig,
     )
     from ctd_models_torch.prediction import predict
-    from ctd_models_torch.sampling import SamplingConfig, sample
     from ctd_models_torch.saved import SavedModel, load_model
     from ctd_models_torch.streaming import Stream
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ctd_contract.torch.random import generator
-from ctd_models_torch.autoencoder_build import DECODERS, build_autoencoder
+from ctd_models_torch.autoencoder.build import DECODERS, build_autoencoder
 from ctd_models_torch.base import LatentModel
 from ctd_models_torch.config import (
     FitConfig,

@@ -142,7 +142,7 @@ def main() -> None:
 
         SEARCH_COMMAND.main(arguments_of(arguments[1:]))
     if arguments and arguments[0] in DERIVED:
-        from ctd_models_torch.derived_cli import COMMANDS
+        from ctd_models_torch.derived.cli import COMMANDS
 
         COMMANDS[arguments[0]].main(arguments[1:])
     COMMAND.main(arguments)

@@ -12,7 +12,7 @@ from ctd_contract.torch.sequences.cells import gru_cell, joined
 from ctd_models_torch.coordinated_dropout import dropout_mask
 from ctd_models_torch.decoders import Decoder
 from ctd_models_torch.lfads.config import ControllerConfig
-from ctd_models_torch.lfads.decoder_loop import Decoded, DecoderParameters, decode
+from ctd_models_torch.lfads.decoder_loop.decode import Decoded, DecoderParameters, decode
 from ctd_models_torch.lfads.generators import GRUGenerator
 from ctd_models_torch.lfads.initial_weights import GRUParameters, normal
 from ctd_models_torch.lfads.posterior import NormalHead

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ctd_models_torch.lfads.decoder_loop import GRUWeights
+from ctd_models_torch.lfads.decoder_loop.decode import GRUWeights
 
 
 def normal(shape: Sequence[int], fan_in: int, generator: torch.Generator) -> Tensor:

@@ -22,7 +22,7 @@ from ctd_models_torch.lfads.aligned_start import start_read_ins
 from ctd_models_torch.lfads.config import LFADSConfig
 from ctd_models_torch.lfads.controller_inputs import controller_inputs
 from ctd_models_torch.lfads.decoder import LFADSDecoder, Masks
-from ctd_models_torch.lfads.decoder_loop import Decoded
+from ctd_models_torch.lfads.decoder_loop.decode import Decoded
 from ctd_models_torch.lfads.encoders import Encoder
 from ctd_models_torch.lfads.initial_weights import normal
 from ctd_models_torch.lfads.objective import Objective, Scored

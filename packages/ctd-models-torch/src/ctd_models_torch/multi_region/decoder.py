@@ -12,7 +12,7 @@ from ctd_models_torch.coordinated_dropout import dropout_mask
 from ctd_models_torch.lfads.config import ControllerConfig
 from ctd_models_torch.lfads.initial_weights import GRUParameters, normal
 from ctd_models_torch.multi_region.emissions import Emission
-from ctd_models_torch.multi_region.loop_arguments import RegionParameters
+from ctd_models_torch.multi_region.loop.arguments import RegionParameters
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ctd_models_torch.lfads.encoders import Encoder
 from ctd_models_torch.lfads.initial_weights import normal
 from ctd_models_torch.lfads.posterior import Normal, NormalHead
 from ctd_models_torch.multi_region.config import MRLFADSConfig
-from ctd_models_torch.multi_region.loop_arguments import VARIANCE_FLOOR
+from ctd_models_torch.multi_region.loop.arguments import VARIANCE_FLOOR
 
 
 class RegionEncoder(nn.Module):

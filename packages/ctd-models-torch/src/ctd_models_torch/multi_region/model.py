@@ -23,8 +23,8 @@ from ctd_models_torch.multi_region import export
 from ctd_models_torch.multi_region.config import MRLFADSConfig
 from ctd_models_torch.multi_region.decoder import RegionDecoder
 from ctd_models_torch.multi_region.encoder import RegionEncoder
-from ctd_models_torch.multi_region.loop import loop
-from ctd_models_torch.multi_region.loop_arguments import LoopArguments, Looped
+from ctd_models_torch.multi_region.loop.arguments import LoopArguments, Looped
+from ctd_models_torch.multi_region.loop.run import loop
 from ctd_models_torch.multi_region.objective import loss_terms, mean_squares
 from ctd_models_torch.multi_region.priors import ZeroMeanPrior
 from ctd_models_torch.multi_region.regions import Regions

@@ -11,7 +11,7 @@ from torch import Tensor
 from ctd_models_torch import inference
 from ctd_models_torch.base import LatentModel
 from ctd_models_torch.batch import Batch
-from ctd_models_torch.derived import Source
+from ctd_models_torch.derived.files import Source
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.multi_region.config import SilenceConfig
 from ctd_models_torch.multi_region.model import MRLFADS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ctd_models_torch.autoencoder import SequentialAutoencoder
+from ctd_models_torch.autoencoder.model import SequentialAutoencoder
 from ctd_models_torch.base import Inferred
 from ctd_models_torch.batch import Batch, View
 from ctd_models_torch.errors import InputError

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ctd_models_torch.autoencoder import SequentialAutoencoder
+from ctd_models_torch.autoencoder.model import SequentialAutoencoder
 from ctd_models_torch.base import LatentModel
 from ctd_models_torch.batch import Batch
 from ctd_models_torch.errors import InputError

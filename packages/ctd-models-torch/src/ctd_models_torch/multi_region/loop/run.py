@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ctd_contract.torch.sequences.arguments import choose
-from ctd_models_torch.multi_region.loop_arguments import BACKENDS, LoopArguments, Looped, RegionParameters
-from ctd_models_torch.multi_region.loop_fast import loop_fast
-from ctd_models_torch.multi_region.loop_plain import loop_plain
+from ctd_models_torch.multi_region.loop.arguments import BACKENDS, LoopArguments, Looped, RegionParameters
+from ctd_models_torch.multi_region.loop.fast import loop_fast
+from ctd_models_torch.multi_region.loop.plain import loop_plain
 
 
 def loop(regions: Sequence[RegionParameters], arguments: LoopArguments, *, backend: str = "fast") -> Looped:

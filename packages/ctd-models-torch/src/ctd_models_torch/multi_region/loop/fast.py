@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ctd_models_torch.lfads.decoder_loop import GRUWeights
-from ctd_models_torch.multi_region.loop_arguments import LoopArguments, Looped, RegionParameters, Sampled
-from ctd_models_torch.multi_region.loop_kernel import Drawn, Kernel
+from ctd_models_torch.lfads.decoder_loop.decode import GRUWeights
+from ctd_models_torch.multi_region.loop.arguments import LoopArguments, Looped, RegionParameters, Sampled
+from ctd_models_torch.multi_region.loop.kernel import Drawn, Kernel
 
 
 def loop_fast(regions: Sequence[RegionParameters], arguments: LoopArguments) -> Looped | None:

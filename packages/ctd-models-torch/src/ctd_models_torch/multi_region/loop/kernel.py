@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ctd_models_torch.multi_region.loop_arguments import bounded_log_variance, log_variance_slope
+from ctd_models_torch.multi_region.loop.arguments import bounded_log_variance, log_variance_slope
 from ctd_models_torch.multi_region.stacked_unit import UNITS, StackedUnit, over_bins
 
 

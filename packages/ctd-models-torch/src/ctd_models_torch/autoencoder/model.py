@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from ctd_contract.dynamics import Dynamics, Probe
 from ctd_contract.readout import Readout as PortableReadout
+from ctd_models_torch.autoencoder.encoder import BidirectionalEncoder
 from ctd_models_torch.base import Draw, Inferred, LatentModel
 from ctd_models_torch.batch import Batch, View
 from ctd_models_torch.coordinated_dropout import coordinated_dropout, dropout
 from ctd_models_torch.decoders import Decoder
-from ctd_models_torch.encoder import BidirectionalEncoder
 from ctd_models_torch.initial_weights import uniform
 from ctd_models_torch.losses import Observation, masked_mean
 from ctd_models_torch.observations import portable

@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 import torch
 
-from ctd_models_torch.autoencoder import SequentialAutoencoder
+from ctd_models_torch.autoencoder.encoder import BidirectionalEncoder
+from ctd_models_torch.autoencoder.model import SequentialAutoencoder
 from ctd_models_torch.config import (
     AutoencoderConfig,
     GRUConfig,
@@ -17,7 +18,6 @@ from ctd_models_torch.config import (
     RNNConfig,
 )
 from ctd_models_torch.decoders import Decoder, GRUDecoder, LDSDecoder, NODEDecoder, RNNDecoder
-from ctd_models_torch.encoder import BidirectionalEncoder
 from ctd_models_torch.observations import make_observation
 from ctd_models_torch.readouts.build import build_readout
 from ctd_models_torch.recording import Statistics

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from ctd_contract.torch.sequences.arguments import at
 from ctd_contract.torch.sequences.cells import gru_cell, joined
-from ctd_models_torch.lfads.decoder_loop_arguments import (
+from ctd_models_torch.lfads.decoder_loop.arguments import (
     Decoded,
     DecoderArguments,
     DecoderParameters,

@@ -17,7 +17,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ctd_contract.torch.sequences.arguments import choose
-from ctd_models_torch.lfads.decoder_loop_arguments import (
+from ctd_models_torch.lfads.decoder_loop.arguments import (
     BACKENDS,
     Decoded,
     DecoderArguments,
@@ -25,8 +25,8 @@ from ctd_models_torch.lfads.decoder_loop_arguments import (
     GRUWeights,
     check,
 )
-from ctd_models_torch.lfads.decoder_loop_fast import decode_fast
-from ctd_models_torch.lfads.decoder_loop_plain import decode_plain
+from ctd_models_torch.lfads.decoder_loop.fast import decode_fast
+from ctd_models_torch.lfads.decoder_loop.plain import decode_plain
 
 __all__ = ["Decoded", "DecoderParameters", "GRUWeights", "decode"]
 

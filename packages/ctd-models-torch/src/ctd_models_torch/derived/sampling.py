@@ -11,7 +11,7 @@ from torch import Tensor
 from ctd_contract.torch.random import generator
 from ctd_models_torch.base import LatentModel
 from ctd_models_torch.batch import Batch
-from ctd_models_torch.derived import Source
+from ctd_models_torch.derived.files import Source
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.inference import signals_of
 from ctd_models_torch.lfads.decoder import Masks

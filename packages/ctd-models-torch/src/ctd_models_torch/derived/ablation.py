@@ -10,10 +10,10 @@ from torch.nn import functional
 
 from ctd_models_torch.base import Inferred, LatentModel
 from ctd_models_torch.batch import Batch
-from ctd_models_torch.derived import Source
+from ctd_models_torch.derived.files import Source
 from ctd_models_torch.errors import InputError
 from ctd_models_torch.inference import signals_of
-from ctd_models_torch.lfads.decoder_loop import Decoded
+from ctd_models_torch.lfads.decoder_loop.decode import Decoded
 from ctd_models_torch.lfads.model import LFADS
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ctd_contract.torch.sequences.workspace import Workspace
-from ctd_models_torch.lfads.decoder_loop_arguments import DecoderArguments
-from ctd_models_torch.lfads.decoder_loop_weights import Weights
+from ctd_models_torch.lfads.decoder_loop.arguments import DecoderArguments
+from ctd_models_torch.lfads.decoder_loop.weights import Weights
 
 # Bins of a chunk: enough for a full product, few enough for the cache. A GPU rather wants few launches.
 _CHUNK = {"cpu": 8, "cuda": 32}

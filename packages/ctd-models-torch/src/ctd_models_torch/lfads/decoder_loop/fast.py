@@ -13,11 +13,11 @@ from torch.nn import functional
 
 from ctd_contract.torch.sequences import gru
 from ctd_contract.torch.sequences.blocks import run_jobs, split_trials
-from ctd_models_torch.lfads.decoder_loop_arguments import Decoded, DecoderArguments, DecoderParameters
-from ctd_models_torch.lfads.decoder_loop_backward import Targets, go_back
-from ctd_models_torch.lfads.decoder_loop_block import Block
-from ctd_models_torch.lfads.decoder_loop_compiled_block import CompiledBlock
-from ctd_models_torch.lfads.decoder_loop_weights import Weights
+from ctd_models_torch.lfads.decoder_loop.arguments import Decoded, DecoderArguments, DecoderParameters
+from ctd_models_torch.lfads.decoder_loop.backward import Targets, go_back
+from ctd_models_torch.lfads.decoder_loop.block import Block
+from ctd_models_torch.lfads.decoder_loop.compiled_block import CompiledBlock
+from ctd_models_torch.lfads.decoder_loop.weights import Weights
 
 
 def decode_fast(parameters: DecoderParameters, arguments: DecoderArguments) -> Decoded:

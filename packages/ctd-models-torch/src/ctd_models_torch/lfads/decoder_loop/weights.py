@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ctd_models_torch.lfads.decoder_loop_arguments import DecoderParameters
-from ctd_models_torch.lfads.decoder_loop_cells import LateUnit
+from ctd_models_torch.lfads.decoder_loop.arguments import DecoderParameters
+from ctd_models_torch.lfads.decoder_loop.cells import LateUnit
 
 
 class Weights:

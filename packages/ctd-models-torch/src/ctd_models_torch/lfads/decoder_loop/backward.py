@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ctd_contract.torch.sequences.workspace import Workspace
-from ctd_models_torch.lfads.decoder_loop_arguments import Decoded
-from ctd_models_torch.lfads.decoder_loop_block import Block, Chunk
+from ctd_models_torch.lfads.decoder_loop.arguments import Decoded
+from ctd_models_torch.lfads.decoder_loop.block import Block, Chunk
 
 
 class Targets(NamedTuple):

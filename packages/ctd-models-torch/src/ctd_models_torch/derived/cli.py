@@ -13,7 +13,7 @@ from ctd_models_torch.sessions.results import RESULT
 
 if TYPE_CHECKING:
     from ctd_contract.command import Run
-    from ctd_models_torch.derived import Source
+    from ctd_models_torch.derived.files import Source
 
 
 @dataclass
@@ -81,14 +81,14 @@ class SilenceCommandConfig(DerivedConfig):
 
 def run_ablate(config: AblateConfig, job: Run) -> None:
     """Write what the model infers without inferred inputs."""
-    from ctd_models_torch.ablation import ablate
+    from ctd_models_torch.derived.ablation import ablate
 
     ablate(_source(config, job), config.keep)
 
 
 def run_sample(config: SampleConfig, job: Run) -> None:
     """Write mean and spread over posterior samples."""
-    from ctd_models_torch.sampling import SamplingConfig, sample
+    from ctd_models_torch.derived.sampling import SamplingConfig, sample
 
     settings = SamplingConfig(config.samples, config.seed, config.memory_mb)
     sample(_source(config, job), settings)
@@ -106,7 +106,7 @@ def run_silence(config: SilenceCommandConfig, job: Run) -> None:
 
 
 def _source(config: DerivedConfig, job: Run) -> Source:
-    from ctd_models_torch.derived import Source
+    from ctd_models_torch.derived.files import Source
 
     return Source(
         Path(config.run).parent,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ctd_models_torch.lfads.decoder_loop import GRUWeights
+from ctd_models_torch.lfads.decoder_loop.decode import GRUWeights
 from ctd_models_torch.lfads.posterior import LOG_VARIANCE_BOUND, Normal
 from ctd_models_torch.multi_region.emissions import Emission
 

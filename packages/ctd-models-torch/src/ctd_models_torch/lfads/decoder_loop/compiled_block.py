@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ctd_contract.torch.sequences.compiled_block import array, bound, compilable
 from ctd_contract.torch.sequences.workspace import Workspace
-from ctd_models_torch.lfads.decoder_loop_arguments import DecoderArguments
-from ctd_models_torch.lfads.decoder_loop_backward import Targets
-from ctd_models_torch.lfads.decoder_loop_cells import LateBefore, LateUnit
-from ctd_models_torch.lfads.decoder_loop_weights import Weights
+from ctd_models_torch.lfads.decoder_loop.arguments import DecoderArguments
+from ctd_models_torch.lfads.decoder_loop.backward import Targets
+from ctd_models_torch.lfads.decoder_loop.cells import LateBefore, LateUnit
+from ctd_models_torch.lfads.decoder_loop.weights import Weights
 
 
 class CompiledBlock:
@@ -32,7 +32,7 @@ class CompiledBlock:
 
     def forward(self, outputs: Sequence[Tensor], keep: bool) -> None:
         """Write the outputs of these trials; without ``keep`` only two bins are ever held."""
-        from ctd_models_torch.lfads import decoder_loop_compiled as loop
+        from ctd_models_torch.lfads.decoder_loop import compiled as loop
 
         weights, arguments, trials = self.weights, self.arguments, self.trials
         held = arguments.n_time + 1 if keep else 2
@@ -51,7 +51,7 @@ class CompiledBlock:
 
     def backward(self, arriving: Sequence[Tensor | None], targets: Targets) -> tuple[list[Tensor], ...]:
         """Write the gradients of these trials; returns sums for those of the parameters."""
-        from ctd_models_torch.lfads import decoder_loop_compiled as loop
+        from ctd_models_torch.lfads.decoder_loop import compiled as loop
 
         units = self.weights.units
         of_units = [self.like.new_zeros(self.trials, unit.grad) for unit in units]
@@ -72,7 +72,7 @@ class CompiledBlock:
 
     def _both_ways(self) -> tuple[Any, ...]:
         """Arguments that both loops begin with."""
-        from ctd_models_torch.lfads import decoder_loop_compiled as loop
+        from ctd_models_torch.lfads.decoder_loop import compiled as loop
 
         weights, arguments, trials = self.weights, self.arguments, self.trials
         given = self._arrays(

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ctd_contract.torch.sequences.arguments import at
 from ctd_contract.torch.sequences.cells import gru_cell
-from ctd_models_torch.multi_region.loop_arguments import (
+from ctd_models_torch.multi_region.loop.arguments import (
     LoopArguments,
     Looped,
     RegionParameters,

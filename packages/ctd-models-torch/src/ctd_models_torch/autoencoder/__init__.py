@@ -1,0 +1,1 @@
+"""Sequential autoencoders: an encoder of the initial state, dynamics, a readout."""

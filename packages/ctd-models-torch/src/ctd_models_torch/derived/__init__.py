@@ -1,0 +1,1 @@
+"""Inference files that fitted models give beside plain inference: ablation, samples, silence."""
