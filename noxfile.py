@@ -21,6 +21,8 @@ EXTRAS = {"ctd-contract": ["mat", "command", "torch"]}
 # Markers of tests that have a session of their own.
 APART = {"ctd-analysis": ["browser"], "ctd-contract": ["fuzz"], "ctd-models-torch": ["ray"]}
 MINIMUMS_IN_CI = ["ctd-contract", "ctd-analysis"]
+# Tests start many commands: where a machine keeps no bytecode, each compiles its libraries for half a minute.
+KEEP_BYTECODE = {"PYTHONDONTWRITEBYTECODE": None}
 
 
 def build_wheels(session: nox.Session, *packages: str) -> list[str]:
@@ -55,7 +57,12 @@ def run_tests(session: nox.Session, package: str, *arguments: str) -> None:
             *("python", "-m", "pytest", "-c", str(folder / "pyproject.toml"), f"--rootdir={folder}"),
             *("-o", "cache_dir=.cache", *arguments, *(session.posargs or [str(folder / "tests")])),
             # Ray starts no workers where its files would lie in the environment that they run in.
-            env={"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "RAY_TMPDIR": tempfile.gettempdir()},
+            env={
+                "OMP_NUM_THREADS": "1",
+                "MPLBACKEND": "agg",
+                "RAY_TMPDIR": tempfile.gettempdir(),
+                **KEEP_BYTECODE,
+            },
         )
 
 
@@ -74,7 +81,7 @@ def together(session: nox.Session) -> None:
     """Install the whole workspace as locked and run the tests of more than one package."""
     sync = ["uv", "sync", "-q", "--frozen", "--no-default-groups", "--group=test", "--group=nox"]
     session.run_install(*sync, env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location}, external=True)
-    session.run("python", "-m", "pytest", *(session.posargs or ["tests"]))
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests"]), env=KEEP_BYTECODE)
     if "CI" in os.environ:
         session.notify("lint")
         for package in MINIMUMS_IN_CI:
