@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 import ctd_contract as cc
 import ctd_contract.testing as toys
@@ -125,10 +126,64 @@ def test_a_frozen_encoder_keeps_every_bit(recording):
         assert all(not np.array_equal(one, other) for one, other in pairs)
 
 
+TOY = {
+    "model.dynamics.layers": [32, 32],
+    "model.dynamics.input_layers": [],
+    "model.dynamics.by_mode": "weights",
+    "model.dynamics.output": "next_state",
+    "model.emissions.layers": [],
+    "model.encoder.embedding": [8],
+    "model.encoder.head_size": 35,
+    "model.encoder.heads": 3,
+    "model.encoder.feed_forward": 4,
+    "model.encoder.blocks": 1,
+    "model.encoder.layers": [32],
+    "model.mode_transitions.recurrence": "states",
+    "model.dropout_trials": 0,
+    "training.batch_size": 64,
+}
+PUBLISHED = {
+    "toy": TOY | {"model.posterior": "structured", "model.overshooting": 10},
+    "toy_meanfield": TOY | {"model.posterior": "mean_field", "model.mode_transitions.layers": [8]},
+    "large": {
+        "model.posterior": "structured",
+        "model.overshooting": 10,
+        "model.smoothness": 0.1,
+        "model.dynamics.layers": [32, 32],
+        "model.dynamics.input_layers": [4],
+        "model.dynamics.by_mode": "biases",
+        "model.emissions.layers": [128, 128],
+        "model.encoder.embedding": [20, 10],
+        "model.encoder.head_size": 50,
+        "model.encoder.heads": 10,
+        "model.encoder.feed_forward": 10,
+        "model.encoder.blocks": 2,
+        "model.encoder.layers": [45],
+        "model.dropout_neurons": 0.25,
+        "model.dropout_trials": 0.5,
+        "training.batch_size": 64,
+    },
+}
+# Steps of each stage, peak of the learning rate, updates of its rise.
+SCHEDULES = {
+    "toy": ([2001], 1e-2, [500]),
+    "toy_meanfield": ([2001, 3001], 1e-2, [500, 500]),
+    "large": ([15001], 3e-3, [1000]),
+}
+
+
 @pytest.mark.parametrize("preset", ["toy", "toy_meanfield", "large"])
-def test_presets_are_settings(recording, capsys, preset):
+def test_presets_are_as_published(recording, capsys, preset):
     assert COMMAND.invoke(["model=mrsds", f"data={recording}", f"preset={preset}", "--cfg", "job"]) == 0
-    assert "kind: transformer" in capsys.readouterr().out
+    found = OmegaConf.create(capsys.readouterr().out)
+    for name, value in PUBLISHED[preset].items():
+        assert OmegaConf.select(found, name) == value, name
+    stages = MRSDSTrainingConfig(**found.training).stages()
+    steps, peak, rises = SCHEDULES[preset]
+    assert [stage.steps for stage in stages] == steps
+    for stage, rise in zip(stages, rises, strict=True):
+        rates = np.asarray([stage.learning_rates(1)(step) for step in (0, rise, stage.steps)])
+        np.testing.assert_allclose(rates, [1e-5, peak, 0.01 * peak], rtol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +192,11 @@ def test_presets_are_settings(recording, capsys, preset):
         (["model.inputs=[behaviour]"], "no signal behaviour"),
         (["model.states=[2,2,2]"], "states: expected one number or 2, got [2, 2, 2]"),
         (["model.emissions.family=gaussian"], "family=gaussian can't describe spikes"),
-        (["model.posterior=exact"], "posterior must be one of structured, mean_field"),
+        (["model.posterior=exact"], "posterior must be one of structured, mean_field, chain, laplace"),
         (["model.encoder.kind=lstm"], "kind must be one of gru, transformer"),
         (["model.dynamics.layers=[0]"], "layers must hold whole numbers above 0, got [0]"),
+        (["model.objective=published", "model.posterior=chain"], "needs posterior=structured or mean_field"),
+        (["training.beta_peak=0.5"], "beta_peak must be 1 or more, got 0.5"),
         (["model.dropout_trials=1.5"], "dropout_trials must lie in [0, 1], got 1.5"),
     ],
 )

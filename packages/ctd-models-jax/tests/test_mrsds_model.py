@@ -10,12 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from toy_parameters import random_parameters
 
-from ctd_models_jax.mrsds import MRSDS, Trials
+from ctd_models_jax import checkpoint
+from ctd_models_jax.mrsds import MRSDS, Trials, hmm, mode_posterior
 from ctd_models_jax.mrsds.config import DynamicsConfig, EmissionConfig, EncoderConfig, ModeConfig, MRSDSConfig
 from ctd_models_jax.mrsds.export import portable_dynamics, readout
 from ctd_models_jax.mrsds.forecasts import forecasts
+from ctd_models_jax.mrsds.gaussian import Covariance
 from ctd_models_jax.mrsds.overshooting import advance, overshooting
+from ctd_models_jax.mrsds.posterior import decode
 
 TRIALS, TIME, INPUTS = 4, 6, 2
 REGIONS, HELD_IN = (0, 1, 0, 0, 1, 0), (True, True, True, False, True, True)
@@ -40,43 +44,50 @@ def settings(dynamics=(), **more):
     return MRSDSConfig(**{**given, **more})
 
 
+MADE = {}
+
+
 @lru_cache
 def _parameters(inputs, family, config):
     model = MRSDS(REGIONS, HELD_IN, inputs, family, MADE[config])
-    params, trainable = eqx.filter_jit(model.initialize)(jax.random.key(0))
-    rng = np.random.default_rng(0)
-    arrays, rest = eqx.partition(params, eqx.is_inexact_array)
-    arrays = jax.tree.map(lambda a: a + 0.3 * rng.normal(size=a.shape).astype(np.float32), arrays)
-    return model, eqx.combine(arrays, rest), trainable
-
-
-MADE = {}
+    infer = eqx.filter_jit(lambda params, trials: model.infer(params, trials))
+    bound = eqx.filter_jit(lambda params, trials: model.bound(params, trials, key=jax.random.key(1)))
+    return model, random_parameters(model), infer, bound
 
 
 def make(config=None, *, family="poisson", inputs=INPUTS):
     """A model whose parameters are far from their start, and trials of several lengths."""
     config = config or settings()
     MADE[repr(config)] = config
-    model, params, trainable = _parameters(inputs, family, repr(config))
+    model, params, *_ = _parameters(inputs, family, repr(config))
     rng = np.random.default_rng(1)
     valid = (np.arange(TIME) < LENGTHS[:, None]).astype(np.float32)
     scored = np.repeat(valid[..., None], len(REGIONS), -1)
     values = rng.poisson(1.0, scored.shape).astype(np.float32) * scored
     given = rng.normal(size=(TRIALS, TIME, inputs)).astype(np.float32)
-    return model, params, trainable, Trials(values, valid, valid, scored, given)
+    return model, params, Trials(values, valid, valid, scored, given)
+
+
+def compiled(model):
+    """The model's `infer` and `bound`, as functions of parameters and trials, compiled once a session."""
+    return _parameters(model.inputs, model.family, repr(model.settings))[2:]
 
 
 @pytest.mark.parametrize("dynamics", DYNAMICS)
 def test_the_dynamics_and_messages_are_the_contracts(dynamics):
-    model, params, _, trials = make(settings(dynamics))
+    model, params, trials = make(settings(dynamics))
     portable = portable_dynamics(model, params)
     x = np.random.default_rng(2).normal(size=(TRIALS, TIME, 3)).astype(np.float32)
     u, reference = trials.inputs, np.array([0.3, -0.2, 0.5], np.float32)
-    means = params.dynamics.means(x, params.dynamics.driven(u))
-    told = params.dynamics.input_messages(u)
-    for counted in (None, reference):
-        messages = params.dynamics.messages(jnp.asarray(x), counted)
-        total = messages.sum(-2) + told.sum(-2)
+
+    @eqx.filter_jit
+    def parts(dynamics, x, u):
+        messages = dynamics.messages(x), dynamics.messages(x, jnp.asarray(reference))
+        return dynamics.means(x, dynamics.driven(u)), dynamics.input_messages(u), messages
+
+    means, told, both = parts(params.dynamics, x, u)
+    for counted, messages in zip((None, reference), np.asarray(both), strict=True):
+        total = messages.sum(-2) + np.asarray(told).sum(-2)
         np.testing.assert_allclose(total, means - x[:, :, None], atol=1e-5)
         for mode in range(2):
             expected = portable.messages(x, np.full(x.shape[:2], mode), reference=counted)
@@ -88,8 +99,9 @@ def test_the_dynamics_and_messages_are_the_contracts(dynamics):
 
 
 def test_modes_differ_and_so_do_regions():
-    _, params, _, trials = make()
-    means = params.dynamics.means(jnp.ones((1, 3)), params.dynamics.driven(trials.inputs[:1, 0]))[0]
+    _, params, trials = make()
+    step = eqx.filter_jit(lambda dynamics, x, u: dynamics.means(x, dynamics.driven(u)))
+    means = np.asarray(step(params.dynamics, np.ones(3, np.float32), trials.inputs[0, 0]))
     assert np.abs(means[0] - means[1]).min() > 1e-3
     assert [weight.shape[:3] for weight in params.dynamics.networks.weights] == [(2, 2, 2)] * 2
 
@@ -97,87 +109,102 @@ def test_modes_differ_and_so_do_regions():
 def test_a_messages_source_is_its_region():
     """f_ij depends on x_j alone where communication is additive, and on x_i too where it is conditional."""
     for kind, depends in (("additive", False), ("conditional", True)):
-        _, params, _, _ = make(settings({"communication": kind}))
+        _, params, _ = make(settings({"communication": kind}))
 
-        def first_to_second(x, params=params):
-            return params.dynamics.networks(x, x)[:, 0, 2]
+        @eqx.filter_jit
+        def first_to_second(networks, x):
+            return jax.jacobian(lambda x: networks(x, x)[:, 0, 2])(x)
 
-        slope = np.asarray(jax.jacobian(first_to_second)(jnp.array([0.4, -0.3, 0.2])))
+        slope = np.asarray(first_to_second(params.dynamics.networks, jnp.array([0.4, -0.3, 0.2])))
         assert np.abs(slope[:, :2]).max() > 1e-3
         assert (np.abs(slope[:, 2]).max() > 1e-3) == depends
 
 
-@pytest.mark.parametrize("posterior", ["structured", "mean_field"])
+POSTERIORS = ["structured", "mean_field", "chain", "laplace"]
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
 def test_messages_add_up_to_the_inferred_increment(posterior):
-    model, params, _, trials = make(settings(posterior=posterior))
-    inferred = model.infer(params, trials)
-    found = model.messages(params, inferred, jnp.asarray(trials.inputs), inferred.states.mean((0, 1)))
-    dynamics = params.dynamics
-    means = dynamics.means(inferred.states[:, :-1], dynamics.driven(jnp.asarray(trials.inputs[:, 1:])))
-    step = jnp.einsum("btk,btks->bts", inferred.modes[:, 1:], means) - inferred.states[:, :-1]
-    total = found.messages.sum(-2) + found.input_messages.sum(-2)
+    model, params, trials = make(settings(posterior=posterior))
+    inferred = compiled(model)[0](params, trials)
+
+    @eqx.filter_jit
+    def parts(params, inferred, inputs):
+        found = model.messages(params, inferred, inputs, inferred.states.mean((0, 1)))
+        dynamics, before = params.dynamics, inferred.states[:, :-1]
+        means = dynamics.means(before, dynamics.driven(inputs[:, 1:]))
+        step = jnp.einsum("btk,btks->bts", inferred.modes[:, 1:], means) - before
+        return found.messages.sum(-2) + found.input_messages.sum(-2), step
+
+    total, step = parts(params, inferred, trials.inputs)
     np.testing.assert_allclose(total[:, 1:], step, rtol=1e-4, atol=1e-4)
     assert not np.asarray(total[:, 0]).any()
 
 
-@pytest.mark.parametrize("kind", ["gru", "transformer"])
-@pytest.mark.parametrize("posterior", ["structured", "mean_field"])
+@pytest.mark.parametrize(
+    ("posterior", "kind"), list(zip(POSTERIORS, ["gru", "transformer"] * 2, strict=True))
+)
 def test_padding_never_changes_anything(kind, posterior):
     config = settings(posterior=posterior)
-    config = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, kind=kind))
-    model, params, _, trials = make(config)
+    config.encoder.kind = kind
+    model, params, trials = make(config)
+    infer, bound = compiled(model)
     there = trials.valid[..., None]
     noisy = trials._replace(values=trials.values + 1e3 * (1 - there), inputs=trials.inputs + 10 * (1 - there))
-    key = jax.random.key(1)
-    before, after = (model.bound(params, each, key=key) for each in (trials, noisy))
+    before, after = (bound(params, each) for each in (trials, noisy))
     np.testing.assert_allclose(before.emissions, after.emissions, rtol=1e-6)
-    np.testing.assert_allclose(before.states, after.states, rtol=1e-6)
+    np.testing.assert_allclose(before.states, after.states, rtol=1e-5)
     longer = Trials(*(np.pad(a, [(0, 0), (0, 3)] + [(0, 0)] * (a.ndim - 2)) for a in trials))
-    short, long = model.infer(params, trials), model.infer(params, longer)
+    short, long = infer(params, trials), infer(params, longer)
     for one, other in zip(short, long, strict=True):
-        np.testing.assert_allclose(one * there, other[:, :TIME] * there, atol=1e-5)
+        np.testing.assert_allclose(one * there, np.asarray(other)[:, :TIME] * there, atol=1e-5)
 
 
 def test_a_neuron_that_is_not_scored_never_counts():
-    model, params, _, trials = make()
-    key, neuron = jax.random.key(1), 3  # a held-out one
+    model, params, trials = make()
+    neuron, bound = 3, compiled(model)[1]  # a held-out one
     without = trials._replace(scored=trials.scored * (np.arange(len(REGIONS)) != neuron))
     changed = without._replace(values=without.values + 7.0 * (np.arange(len(REGIONS)) == neuron))
-    whole, one, other = (model.bound(params, each, key=key) for each in (trials, without, changed))
+    whole, one, other = (bound(params, each) for each in (trials, without, changed))
     np.testing.assert_array_equal(one.emissions, other.emissions)
     np.testing.assert_array_equal(whole.path.states, one.path.states)
-    alone = trials._replace(scored=trials.scored * (np.arange(len(REGIONS)) == neuron))
-    term = params.emissions.log_likelihood(trials.values, whole.path.states, alone.scored).sum(-1)
-    np.testing.assert_allclose(whole.emissions - one.emissions, term, rtol=1e-4)
+    alone = trials.scored * (np.arange(len(REGIONS)) == neuron)
+    log_likelihood = eqx.filter_jit(lambda emissions, x: emissions.log_likelihood(trials.values, x, alone))
+    term = np.asarray(log_likelihood(params.emissions, whole.path.states)).sum(-1)
+    np.testing.assert_allclose(whole.emissions - one.emissions, term, rtol=1e-3)
 
 
-def test_what_is_held_out_never_reaches_the_encoder():
-    model, params, _, trials = make()
-    shown = model.infer(params, trials).states
+@pytest.mark.parametrize("posterior", ["structured", "laplace"])
+def test_what_is_held_out_never_reaches_the_posterior(posterior):
+    model, params, trials = make(settings(posterior=posterior))
+    infer = compiled(model)[0]
+    shown = infer(params, trials).states
     hidden = trials._replace(values=trials.values + 5.0 * ~np.asarray(HELD_IN))
-    np.testing.assert_array_equal(shown, model.infer(params, hidden).states)
+    np.testing.assert_array_equal(shown, infer(params, hidden).states)
     forward = np.array(trials.visible)
     forward[:, 3:] = 0
     cut = trials._replace(visible=forward)
     later = cut._replace(values=cut.values + 5.0 * (np.arange(TIME) >= 3)[:, None])
-    np.testing.assert_array_equal(model.infer(params, cut).states, model.infer(params, later).states)
+    np.testing.assert_array_equal(infer(params, cut).states, infer(params, later).states)
 
 
-def test_cosmoothing_hides_further_neurons():
-    model, params, _, trials = make()
+@pytest.mark.parametrize("posterior", ["structured", "laplace"])
+def test_cosmoothing_hides_further_neurons(posterior):
+    model, params, trials = make(settings(posterior=posterior))
     hidden = np.arange(len(REGIONS)) == 0
-    found = model.cosmooth(params, trials, hidden)
+    cosmooth = eqx.filter_jit(lambda params, trials: model.cosmooth(params, trials, hidden))
+    found = cosmooth(params, trials)
     other = trials._replace(values=trials.values + 5.0 * hidden)
-    np.testing.assert_array_equal(found, model.cosmooth(params, other, hidden))
-    assert np.abs(found - model.infer(params, trials).prediction).max() > 1e-4
+    np.testing.assert_array_equal(found, cosmooth(params, other))
+    assert np.abs(found - compiled(model)[0](params, trials).prediction).max() > 1e-4
 
 
 def test_the_transformer_knows_where_a_bin_is():
     config = settings(posterior="mean_field")
-    config = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, kind="transformer"))
-    model, params, _, trials = make(config)
+    config.encoder.kind = "transformer"
+    model, params, trials = make(config)
     same = trials._replace(values=np.ones_like(trials.values), inputs=np.zeros_like(trials.inputs))
-    states = np.asarray(model.infer(params, same).states)[0]
+    states = np.asarray(compiled(model)[0](params, same).states)[0]
     assert np.abs(np.diff(states, axis=0)).max(-1).min() > 1e-4
 
 
@@ -186,7 +213,7 @@ def test_dropout_takes_its_share_of_each_regions_neurons_in_its_share_of_trials(
     held_in = (True,) * 8 + (False,) + (True,) * 4 + (False,)
     config = settings(dropout_neurons=0.25, dropout_trials=0.5)
     model = MRSDS(regions, held_in, INPUTS, "poisson", config)
-    kept = np.asarray(model.kept_neurons(jax.random.key(0), 2000))
+    kept = np.asarray(jax.jit(lambda key: model.kept_neurons(key, 2000))(jax.random.key(0)))
     dropped = 1 - kept
     chosen = dropped.any(1)
     assert abs(chosen.mean() - 0.5) < 0.05
@@ -199,28 +226,33 @@ def test_dropout_takes_its_share_of_each_regions_neurons_in_its_share_of_trials(
 @pytest.mark.parametrize("family", ["poisson", "negative_binomial"])
 @pytest.mark.parametrize("link", ["exp", "softplus"])
 def test_probabilities_of_counts_add_up(family, link):
-    _, params, _, _ = make(settings(emissions=EmissionConfig(layers=[3], link=link)), family=family)
-    emissions, counts = params.emissions, jnp.arange(400.0)[:, None] * jnp.ones(len(REGIONS))
-    x = jnp.array([0.2, -0.4, 0.3])
-    mean = emissions.mean(x)
-    for neuron in range(len(REGIONS)):
-        only = (jnp.arange(len(REGIONS)) == neuron) * jnp.ones_like(counts)
-        p = np.exp(emissions.log_likelihood(counts, jnp.broadcast_to(x, (400, 3)), only))
-        variance = mean[neuron]
-        if family == "negative_binomial":
-            variance += mean[neuron] ** 2 / jnp.exp(emissions.log_dispersion[neuron])
-        np.testing.assert_allclose(p.sum(), 1.0, rtol=1e-4)
-        np.testing.assert_allclose(p @ np.arange(400), mean[neuron], rtol=1e-3)
-        np.testing.assert_allclose(p @ (np.arange(400) - float(mean[neuron])) ** 2, variance, rtol=1e-3)
+    _, params, _ = make(settings(emissions=EmissionConfig(layers=[3], link=link)), family=family)
+    counts, x = np.arange(400, dtype=np.float32)[:, None], np.array([0.2, -0.4, 0.3], np.float32)
+
+    @eqx.filter_jit
+    def of_each(emissions):
+        """Log probability of each count, (count, neuron), and the mean."""
+        alone = jnp.eye(len(REGIONS))[None]
+        given = jnp.broadcast_to(counts[..., None], (400, *alone.shape[1:]))
+        return emissions.log_likelihood(given, jnp.asarray(x), alone), emissions.mean(jnp.asarray(x))
+
+    log_p, mean = (np.asarray(part, np.float64) for part in of_each(params.emissions))
+    p, variance = np.exp(log_p), mean.copy()
+    if family == "negative_binomial":
+        variance += mean**2 / np.exp(params.emissions.log_dispersion)
+    np.testing.assert_allclose(p.sum(0), 1.0, rtol=1e-4)
+    np.testing.assert_allclose((p * counts).sum(0), mean, rtol=1e-3)
+    np.testing.assert_allclose((p * (counts - mean) ** 2).sum(0), variance, rtol=1e-3)
 
 
 @pytest.mark.parametrize("layers", [[], [3, 4]])
 def test_the_readout_is_the_emissions_of_each_region(layers):
-    _, params, _, _ = make(settings(emissions=EmissionConfig(layers=layers)))
+    _, params, _ = make(settings(emissions=EmissionConfig(layers=layers)))
     x = np.random.default_rng(3).normal(size=(7, 3)).astype(np.float32)
     found = readout(params.emissions, scale=100.0).evaluate(x)
-    np.testing.assert_allclose(found, 100 * params.emissions.mean(x), rtol=1e-4)
-    slope = jax.jacobian(params.emissions.mean)(jnp.asarray(x[0]))
+    mean = eqx.filter_jit(lambda emissions, x: (emissions.mean(x), jax.jacobian(emissions.mean)(x[0])))
+    expected, slope = mean(params.emissions, x)
+    np.testing.assert_allclose(found, 100 * np.asarray(expected), rtol=1e-4)
     own = np.asarray(REGIONS)[:, None] == np.array([0, 0, 1])
     assert not np.asarray(slope)[~own].any()
 
@@ -230,25 +262,27 @@ def test_the_readout_is_the_emissions_of_each_region(layers):
     [("states", True, False), ("inputs", False, True), ("both", True, True), ("none", False, False)],
 )
 def test_modes_depend_on_what_they_may(recurrence, states, inputs):
-    _, params, _, _ = make(settings(mode_transitions=ModeConfig(recurrence=recurrence, layers=[3])))
-    prior = params.mode_prior
-    x, u = jnp.zeros((2, 3)).at[1].set(1.0), jnp.zeros((2, INPUTS)).at[1].set(1.0)
-    by_x, by_u = prior.log_transitions(x, 0 * u), prior.log_transitions(0 * x, u)
+    _, params, _ = make(settings(mode_transitions=ModeConfig(recurrence=recurrence, layers=[3])))
+    x, u = np.zeros((2, 2, 3), np.float32), np.zeros((2, 2, INPUTS), np.float32)
+    x[0, 1], u[1, 1] = 1.0, 1.0
+    logs = eqx.filter_jit(lambda prior: (prior.log_transitions(x, u), prior.log_initial()))
+    (by_x, by_u), first = (np.asarray(part) for part in logs(params.mode_prior))
     assert (np.abs(by_x[1] - by_x[0]).max() > 1e-4) == states
     assert (np.abs(by_u[1] - by_u[0]).max() > 1e-4) == inputs
-    np.testing.assert_allclose(jnp.exp(by_x).sum(-1), 1.0, rtol=1e-5)
-    np.testing.assert_allclose(jnp.exp(prior.log_initial()).sum(), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(by_x).sum(-1), 1.0, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(first).sum(), 1.0, rtol=1e-5)
 
 
 def test_a_sample_without_noise_follows_the_dynamics_of_its_modes():
-    model, params, _, trials = make()
+    model, params, trials = make()
     quiet = [
         dataclasses.replace(noise, log_scale=noise.log_scale - 30.0)
         for noise in (params.dynamics.noise, params.dynamics.initial_noise)
     ]
     dynamics = eqx.tree_at(lambda d: [d.noise, d.initial_noise], params.dynamics, quiet)
     params = params._replace(dynamics=dynamics)
-    drawn = model.sample(params, jnp.asarray(trials.inputs), jax.random.key(3))
+    sample = eqx.filter_jit(lambda params, inputs: model.sample(params, inputs, jax.random.key(3)))
+    drawn = jax.tree.map(np.asarray, sample(params, trials.inputs))
     portable, modes = portable_dynamics(model, params), np.asarray(drawn.modes)
     np.testing.assert_allclose(drawn.states[:, 0], np.asarray(dynamics.initial_mean)[modes[:, 0]], atol=1e-5)
     for k in range(1, TIME):
@@ -259,43 +293,48 @@ def test_a_sample_without_noise_follows_the_dynamics_of_its_modes():
 
 
 def test_a_forecast_and_overshooting_are_steps_of_the_mean():
-    model, params, _, trials = make()
-    inferred = model.infer(params, trials)
-    inputs = jnp.asarray(trials.inputs)
+    model, params, trials = make()
+    inferred = jax.tree.map(np.asarray, compiled(model)[0](params, trials))
+    inputs, ahead = (
+        trials.inputs,
+        eqx.filter_jit(lambda *given: advance(params.dynamics, params.mode_prior, *given)),
+    )
+
+    @eqx.filter_jit
+    def both(params, states, modes):
+        parts = (params.dynamics, params.mode_prior, params.emissions)
+        overshot = overshooting(*parts, inferred.states, inferred.modes, trials, 2)
+        return model.forecast(params, states, modes, jnp.asarray(inputs[:, 2:5])), overshot
+
+    found, overshot = both(params, inferred.states[:, 1], inferred.modes[:, 1])
+    log_likelihood = eqx.filter_jit(params.emissions.log_likelihood)
     states, modes = inferred.states[:, 1], inferred.modes[:, 1]
-    found = model.forecast(params, states, modes, inputs[:, 2:5])
     for k in range(3):
-        states, modes = advance(params.dynamics, params.mode_prior, states, modes, inputs[:, 2 + k])
+        states, modes = ahead(states, modes, inputs[:, 2 + k])
         np.testing.assert_allclose(found[0][:, k], states, atol=1e-5)
         np.testing.assert_allclose(found[1][:, k], modes, atol=1e-5)
-    np.testing.assert_allclose(found[2][:, 2], params.emissions.mean(states), rtol=1e-4)
+    mean = eqx.filter_jit(params.emissions.mean)(states)
+    np.testing.assert_allclose(found[2][:, 2], mean, rtol=1e-4)
     expected = []
-    for ahead in (1, 2):
+    for bins in (1, 2):
         total = count = 0.0
-        for start in range(TIME - ahead):
-            given = (
-                inferred.states[:, start],
-                inferred.modes[:, start],
-                inputs[:, start + 1 : start + ahead + 1],
-            )
-            x = model.forecast(params, *given)[0][:, -1]
-            scored = trials.scored[:, start + ahead]
-            total -= params.emissions.log_likelihood(trials.values[:, start + ahead], x, scored).sum()
+        for start in range(TIME - bins):
+            x, modes = inferred.states[:, start], inferred.modes[:, start]
+            for k in range(start + 1, start + bins + 1):
+                x, modes = ahead(x, modes, inputs[:, k])
+            scored = trials.scored[:, start + bins]
+            total -= np.asarray(log_likelihood(trials.values[:, start + bins], x, scored)).sum()
             count += scored.sum()
         expected.append(total / count)
-    parts = (params.dynamics, params.mode_prior, params.emissions)
-    found = overshooting(*parts, inferred.states, inferred.modes, trials, 2)
-    np.testing.assert_allclose(found, np.mean(expected), rtol=1e-4)
+    np.testing.assert_allclose(overshot, np.mean(expected), rtol=1e-4)
 
 
 def test_forecasts_see_nothing_of_what_they_are_of():
-    model, params, _, trials = make()
+    model, params, trials = make()
     full = trials._replace(valid=np.ones_like(trials.valid), visible=np.ones_like(trials.visible))
-    found = eqx.filter_jit(lambda trials: forecasts(model, params, trials, [1, 3]))(full)
+    ahead = eqx.filter_jit(lambda trials: forecasts(model, params, trials, [1, 3]))
     last, later = 2, np.arange(TIME)[:, None] > 2
-    other = eqx.filter_jit(lambda trials: forecasts(model, params, trials, [1, 3]))(
-        full._replace(values=np.where(later, 7.0, full.values))
-    )
+    found, other = ahead(full), ahead(full._replace(values=np.where(later, 7.0, full.values)))
     for bins in (1, 3):
         assert found[bins].shape == trials.values.shape
         told = last + bins + 1
@@ -305,8 +344,9 @@ def test_forecasts_see_nothing_of_what_they_are_of():
     cut = full._replace(
         **{name: np.array(np.arange(TIME) <= last) * full.valid for name in ("valid", "visible")}
     )
-    now = model.infer(params, cut)
-    expected = model.forecast(params, now.states[:, last], now.modes[:, last], full.inputs[:, last + 1 :])[2]
+    now = compiled(model)[0](params, cut)
+    forecast = eqx.filter_jit(lambda *given: model.forecast(params, *given, full.inputs[:, last + 1 :]))
+    expected = np.asarray(forecast(now.states[:, last], now.modes[:, last])[2])
     np.testing.assert_allclose(found[1][:, last + 1], expected[:, 0], rtol=1e-4)
     np.testing.assert_allclose(found[3][:, last + 3], expected[:, 2], rtol=1e-4)
 
@@ -314,3 +354,59 @@ def test_forecasts_see_nothing_of_what_they_are_of():
 def test_regions_and_states_must_fit():
     with pytest.raises(ValueError, match=r"states: expected one number or 2, got \[1, 2, 3\]"):
         MRSDS(REGIONS, HELD_IN, INPUTS, "poisson", settings(states=[1, 2, 3]))
+
+
+def test_structured_states_are_expected_by_the_modes_of_the_path_so_far():
+    """Of no bin to come: the means' weights are what a filter over modes says, times the encoder's."""
+    model, params, trials = make(settings(posterior="structured"))
+
+    @eqx.filter_jit
+    def parts(params, trials):
+        code = model.encode(params, trials)
+        path = model.path(params, code, trials, jax.random.key(4))
+        prior, likelihoods = params.mode_prior, mode_posterior.likelihoods(params.dynamics, path)
+        moves = prior.log_transitions(path.states[:, :-1], trials.inputs[:, 1:])
+        predicted = [jnp.broadcast_to(jnp.exp(prior.log_initial()), (TRIALS, 2))]
+        for k in range(1, TIME):
+            past = hmm.marginals(prior.log_initial(), moves[:, : k - 1], likelihoods[:, :k]).modes[:, -1]
+            predicted.append(jnp.einsum("bi,bij->bj", past, jnp.exp(moves[:, k - 1])))
+        weights = jnp.stack(predicted, 1) * jnp.exp(code.modes)
+        weights = weights / weights.sum(-1, keepdims=True)
+        return path.centre, jnp.einsum("btk,btks->bts", weights, path.means) + code.offset, weights
+
+    centre, expected, weights = parts(params, jax.tree.map(jnp.asarray, trials))
+    np.testing.assert_allclose(centre, expected, atol=1e-4)
+    assert np.std(weights[:, 1:]) > 0.05
+
+
+def test_the_encoders_outputs_are_parts_that_do_not_overlap():
+    size, modes = 3, 2
+    output = np.arange(2 * size + modes, dtype=np.float32)[None, None]
+    seen = np.ones((1, 1, 4), np.float32)
+    code = decode(jnp.asarray(output), Covariance.start(size, 0.1, full=False), modes, seen)
+    np.testing.assert_allclose(code.offset[0, 0], [0, 1, 2])
+    np.testing.assert_allclose(code.factor[0, 0], 0.1 * np.exp([3, 4, 5]), rtol=1e-5)
+    np.testing.assert_allclose(np.diff(code.modes[0, 0]), 1.0, rtol=1e-5)
+
+
+def test_noise_starts_at_its_own_scale_whatever_the_number_of_states():
+    for size in (2, 40):
+        np.testing.assert_allclose(Covariance.start(size, 0.3, full=False).factor(), 0.3, rtol=1e-6)
+    config = settings()
+    model = MRSDS(REGIONS, HELD_IN, INPUTS, "gaussian", config)
+    std = np.linspace(0.5, 3.0, len(REGIONS)).astype(np.float32)
+    params, _ = eqx.filter_jit(model.initialize)(jax.random.key(0), np.zeros_like(std), std)
+    np.testing.assert_allclose(params.emissions.noise.factor(), std, rtol=1e-5)
+    np.testing.assert_allclose(params.dynamics.noise.factor(), config.dynamics.noise_std, rtol=1e-5)
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_saved_and_loaded_parameters_infer_the_same(posterior, tmp_path):
+    model, params, trials = make(settings(posterior=posterior))
+    infer, path = compiled(model)[0], tmp_path / "params.safetensors"
+    arrays, static = eqx.partition(params, eqx.is_array)
+    checkpoint.save(path, arrays)
+    other = jax.tree.map(np.zeros_like, arrays)
+    loaded = eqx.combine(checkpoint.load(path, other), static)
+    for before, after in zip(infer(params, trials), infer(loaded, trials), strict=True):
+        np.testing.assert_array_equal(before, after)

@@ -145,14 +145,46 @@ class EncoderConfig:
 
 
 @dataclass
+class PublishedConfig:
+    """Weights of the published objective of the structured posterior, over bins ahead.
+
+    Attributes:
+        emission_weights: Of log p(y) 0, 1, ... bins ahead, one more than of states; ``[]`` for the published
+            ones, 0 to 10 bins.
+        state_weights: Of log p(x) 1, 2, ... bins ahead; ``[]`` for the published ones, 1 to 10 bins.
+        initial_weight: Of log p(x_1).
+        mode_weight: Of the divergence of the modes.
+    """
+
+    emission_weights: list[float] = field(default_factory=list)
+    state_weights: list[float] = field(default_factory=list)
+    initial_weight: float = 100.0
+    mode_weight: float = 100.0
+
+    def __post_init__(self) -> None:
+        require_not_negative(self, "initial_weight", "mode_weight")
+        emissions, states = len(self.emission_weights) or 11, len(self.state_weights) or 10
+        if emissions != states + 1:
+            raise ValueError(
+                f"emission_weights: expected {states + 1}, one more than of states, got {emissions}"
+            )
+
+
+@dataclass
 class MRSDSConfig:
     """Regions whose states talk to each other, in several modes.
 
     Attributes:
         states: Of each region; one number is for all.
         modes: How many.
-        posterior: ``structured``, q(x_k | x_{k-1}) = N(F(x_{k-1}, u_k) + m_k, S_k); or ``mean_field``,
-            q(x_k) = N(m_k, S_k). Modes are summed over exactly in both.
+        posterior: ``structured``, q(x_k | x_{k-1}) = N(F(x_{k-1}, u_k) + m_k, S_k); ``mean_field``,
+            q(x_k) = N(m_k, S_k); ``chain``, a Gaussian with the precision of a linear system of its own, of
+            whose bins the encoder tells something; or ``laplace``, a Gaussian about the states that Newton's
+            method finds, from where the encoder says. Modes are summed over exactly in all.
+        laplace_steps: Of Newton's method.
+        objective: ``bound`` of log p(y); or ``published``, that of the original, which is no bound, of
+            structured and mean-field posteriors.
+        published: Weights of that of a structured posterior.
         inputs: Signals that drive the states, for example ``[inputs]``; ``[]`` for none.
         dynamics: How states move.
         mode_transitions: How modes follow each other.
@@ -160,6 +192,7 @@ class MRSDSConfig:
         encoder: From activity to the posterior.
         overshooting: Bins that predictions are trained for; 0 for none.
         overshooting_weight: Of their mean negative log-likelihood.
+        smoothness: Weight of the sum of |Δx|, |Δ²x| and |Δ³x| over states and bins, in nats; a term apart.
         dropout_neurons: Share of each region's held-in neurons that are hidden from the encoder in training.
         dropout_trials: Share of the trials in which they are.
     """
@@ -167,6 +200,9 @@ class MRSDSConfig:
     states: list[int] = field(default_factory=lambda: [2])
     modes: int = 1
     posterior: str = "structured"
+    laplace_steps: int = 2
+    objective: str = "bound"
+    published: PublishedConfig = field(default_factory=PublishedConfig)
     inputs: list[str] = field(default_factory=lambda: ["inputs"])
     dynamics: DynamicsConfig = field(default_factory=DynamicsConfig)
     mode_transitions: ModeConfig = field(default_factory=ModeConfig)
@@ -174,13 +210,19 @@ class MRSDSConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     overshooting: int = 0
     overshooting_weight: float = 1.0
+    smoothness: float = 0.0
     dropout_neurons: float = 0.25
     dropout_trials: float = 0.5
 
     def __post_init__(self) -> None:
-        require_choice(self, "posterior", ("structured", "mean_field"))
-        require_positive(self, "modes")
-        require_not_negative(self, "overshooting", "overshooting_weight")
+        require_choice(self, "posterior", ("structured", "mean_field", "chain", "laplace"))
+        require_choice(self, "objective", ("bound", "published"))
+        if self.objective == "published" and self.posterior in ("chain", "laplace"):
+            raise ValueError(
+                f"objective=published needs posterior=structured or mean_field, got {self.posterior}"
+            )
+        require_positive(self, "modes", "laplace_steps")
+        require_not_negative(self, "overshooting", "overshooting_weight", "smoothness")
         require_share(self, "dropout_neurons")
         if not 0 <= self.dropout_trials <= 1:
             raise ValueError(f"dropout_trials must lie in [0, 1], got {self.dropout_trials}")
@@ -199,8 +241,14 @@ class MRSDSTrainingConfig:
         batch_size: Trials in a step.
         learning_rate: Peak of the schedule.
         warm_up: Share of the steps in which the learning rate rises.
+        start: Share of the learning rate that it rises from.
+        frozen_warm_up: Share of the frozen steps in which it rises; null for `warm_up`.
         gradient_clip: Bound on the gradient's global norm.
         states_warm_up: Updates in which the weight of the states' term rises from 0 to 1.
+        beta_peak: Highest further weight of that term, which rises in a line and falls as half a cosine again
+            and again, but never below 1; 1 for none. Scores are without it.
+        beta_warm_up: Updates of each rise.
+        beta_cycles: How often in `steps`.
         checkpoint_every: Epochs between two checkpoints.
     """
 
@@ -209,27 +257,46 @@ class MRSDSTrainingConfig:
     batch_size: int = 64
     learning_rate: float = 1e-2
     warm_up: float = 0.1
+    start: float = 0.1
+    frozen_warm_up: float | None = None
     gradient_clip: float = 1.0
     states_warm_up: int = 0
+    beta_peak: float = 1.0
+    beta_warm_up: int = 0
+    beta_cycles: int = 10
     checkpoint_every: int = 25
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "batch_size", "learning_rate", "gradient_clip", "checkpoint_every")
-        require_not_negative(self, "frozen_steps", "states_warm_up")
-        require_share(self, "warm_up")
+        require_positive(self, "beta_cycles")
+        require_not_negative(self, "frozen_steps", "states_warm_up", "beta_warm_up")
+        if self.beta_peak < 1:
+            raise ValueError(f"beta_peak must be 1 or more, got {self.beta_peak}")
+        require_share(self, "warm_up", "start")
+        if self.frozen_warm_up is not None:
+            require_share(self, "frozen_warm_up")
+
+    def weights(self) -> dict[str, Any]:
+        """How the weight of the states' term changes: further arguments of the model's loss."""
+        from ctd_models_jax.mrsds.beta import Beta
+
+        period = max(self.steps // self.beta_cycles, 1)
+        beta = Beta(self.beta_peak, self.beta_warm_up, period) if self.beta_peak > 1 else None
+        return {"states_warm_up": self.states_warm_up, "beta": beta}
 
     def stages(self) -> list[Stage]:
         """All parameters; then, if asked for, all but the encoder's."""
         from ctd_models_jax.training import Stage
 
-        def stage(steps: int, **more: Any) -> Stage:
-            rates: dict[str, Any] = {"learning_rate": self.learning_rate, "warm_up": self.warm_up}
-            return Stage(steps=steps, clip=self.gradient_clip, **rates, **more)
+        def stage(steps: int, warm_up: float, **more: Any) -> Stage:
+            rates: dict[str, Any] = {"learning_rate": self.learning_rate, "first": self.start}
+            return Stage(steps=steps, warm_up=warm_up, clip=self.gradient_clip, **rates, **more)
 
-        stages = [stage(self.steps)]
+        stages = [stage(self.steps, self.warm_up)]
         if self.frozen_steps:
+            warm_up = self.warm_up if self.frozen_warm_up is None else self.frozen_warm_up
             trained = ["dynamics*", "mode_prior*", "emissions*"]
-            stages.append(stage(self.frozen_steps, trained=trained, name="frozen encoder"))
+            stages.append(stage(self.frozen_steps, warm_up, trained=trained, name="frozen encoder"))
         return stages
 
 

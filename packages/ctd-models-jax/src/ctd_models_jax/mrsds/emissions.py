@@ -87,6 +87,17 @@ class Emissions(eqx.Module):
             return linear
         return jnp.exp(linear) if self.link == "exp" else jax.nn.softplus(linear)
 
+    def variance(self, mean: Array) -> Array:
+        """Of activity or counts whose means are (..., neuron); of a full covariance the diagonal."""
+        if self.noise is not None:
+            factor = self.noise.factor()
+            squares = factor**2 if self.noise.diagonal else jnp.sum(factor**2, -1)
+            return jnp.broadcast_to(squares, mean.shape)
+        mean = mean + _SMALLEST
+        if self.log_dispersion is None:
+            return mean
+        return mean + mean**2 * jnp.exp(-self.log_dispersion)
+
     def log_likelihood(self, values: Array, x: Array, scored: Array) -> Array:
         """Log density of values (..., neuron), summed over the neurons scored (..., neuron): (...,).
 

@@ -19,8 +19,9 @@ from ctd_contract.readout import Layer
 from ctd_models_jax.mrsds.data import Trials
 from ctd_models_jax.mrsds.emissions import Emissions
 from ctd_models_jax.mrsds.forecasts import forecasts
-from ctd_models_jax.mrsds.model import MRSDS, Inferred, Messages, Parameters
+from ctd_models_jax.mrsds.model import MRSDS, Parameters
 from ctd_models_jax.mrsds.regions import Networks, places
+from ctd_models_jax.mrsds.results import Inferred, Messages
 
 
 class Origin(NamedTuple):

@@ -10,7 +10,8 @@ import numpy as np
 from jax import Array
 
 from ctd_models_jax.mrsds.data import Trials
-from ctd_models_jax.mrsds.model import MRSDS, Inferred, Parameters
+from ctd_models_jax.mrsds.model import MRSDS, Parameters
+from ctd_models_jax.mrsds.results import Inferred
 
 
 def forecasts(model: MRSDS, params: Parameters, trials: Trials, bins: Sequence[int]) -> dict[int, Array]:

@@ -7,14 +7,15 @@ nonlinear dynamical systems, ICLR 2024:
     y_k ~ p(y_k | x_k), each region's neurons by its own states
 
 The objective is the evidence lower bound: E_q[log p(y | x)] + E_q[log p(x)] + H[q(x)], with the modes summed
-over exactly in p(x) for both posteriors, so that it stays below log p(y) whatever the parameters are.
+over exactly in p(x) for every posterior, so that it stays below log p(y) whatever the parameters are.
+`published` has the original's objectives, which are no bounds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -23,84 +24,32 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from ctd_models_jax.mrsds import hmm
+from ctd_models_jax.mrsds import mode_posterior, published
+from ctd_models_jax.mrsds.beta import Beta
+from ctd_models_jax.mrsds.chain import Links
 from ctd_models_jax.mrsds.config import MRSDSConfig
 from ctd_models_jax.mrsds.data import Trials
 from ctd_models_jax.mrsds.dynamics import Dynamics, ModePrior
 from ctd_models_jax.mrsds.emissions import Emissions
 from ctd_models_jax.mrsds.encoder import Encoder
-from ctd_models_jax.mrsds.gaussian import Covariance, divergence, entropy, log_density, scaled
+from ctd_models_jax.mrsds.gaussian import Covariance, divergence, entropy, scaled
+from ctd_models_jax.mrsds.laplace import laplace
 from ctd_models_jax.mrsds.overshooting import advance, overshooting
-from ctd_models_jax.mrsds.posterior import Code, Path, decode, mean_field, structured
+from ctd_models_jax.mrsds.posterior import Code, Path, chain, decode, mean_field, structured
+from ctd_models_jax.mrsds.results import Bound, Inferred, Messages, Sample
+from ctd_models_jax.mrsds.smoothness import roughness
 from ctd_models_jax.training import all_trainable
 
 
 class Parameters(NamedTuple):
-    """Parameters; those of the posterior come first."""
+    """Parameters; `encoder`, `encoder_noise` and `links`, which a chain alone has, are the posterior's."""
 
     encoder: Encoder
     encoder_noise: Covariance
     dynamics: Dynamics
     mode_prior: ModePrior
     emissions: Emissions
-
-
-class Inferred(NamedTuple):
-    """What the model infers.
-
-    Attributes:
-        states: (trial, time, state) the path of the posterior's means.
-        modes: (trial, time, mode) probabilities given that path.
-        prediction: (trial, time, neuron) expected counts, or activity.
-    """
-
-    states: Array
-    modes: Array
-    prediction: Array
-
-
-class Messages(NamedTuple):
-    """What moves the states, averaged over modes; both together are F(x_{k-1}, u_k) - x_{k-1}.
-
-    Attributes:
-        messages: (trial, time, region, state) from each region; a region's own is its local part.
-        input_messages: (trial, time, input network, state).
-        by_mode: (trial, time, mode, region, state) messages in each mode.
-
-    No step leads into the first bin, so all are zero there.
-    """
-
-    messages: Array
-    input_messages: Array
-    by_mode: Array
-
-
-class Sample(NamedTuple):
-    """Trials drawn from the model.
-
-    Attributes:
-        modes: (trial, time).
-        states: (trial, time, state).
-        values: (trial, time, neuron) counts or activity.
-    """
-
-    modes: Array
-    states: Array
-    values: Array
-
-
-class Bound(NamedTuple):
-    """Parts of the evidence lower bound, one sample, in nats.
-
-    Attributes:
-        emissions: (trial,) log p(y | x).
-        states: (trial,) log p(x) - log q(x), in expectation minus a KL divergence.
-        path: The sample.
-    """
-
-    emissions: Array
-    states: Array
-    path: Path
+    links: Links | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +104,8 @@ class MRSDS:
         outputs = 2 * n_states + (modes if modes > 1 else 0)
         given = (self.neuron_regions, self.held_in, self.inputs, outputs, settings.encoder, mean, std)
         full = settings.encoder.noise == "full"
+        stds = {name: getattr(settings.dynamics, name) for name in ("noise_std", "initial_std")}
+        is_chain = settings.posterior == "chain"
         params = Parameters(
             encoder=Encoder.draw(keys[0], *given),
             encoder_noise=Covariance.start(n_states, settings.dynamics.noise_std, full=full),
@@ -163,6 +114,7 @@ class MRSDS:
             emissions=Emissions.draw(
                 *(keys[3], self.sizes, self.neuron_regions, self.family, settings.emissions, mean, std)
             ),
+            links=Links.start(n_states, self.inputs, modes, full=full, **stds) if is_chain else None,
         )
         fixed = eqx.tree_at(lambda p: (p.encoder.mean, p.encoder.std), all_trainable(params), (False, False))
         return params, fixed
@@ -172,10 +124,10 @@ class MRSDS:
         shown = jnp.asarray(trials.scored)
         if key is not None:
             shown = shown * self.kept_neurons(key, shown.shape[0])[:, None]
-        output = params.encoder(
-            *(jnp.asarray(trials.values), shown, jnp.asarray(trials.visible), jnp.asarray(trials.inputs))
-        )
-        return decode(output, params.encoder_noise, self.settings.modes)
+        visible = jnp.asarray(trials.visible)
+        output = params.encoder(jnp.asarray(trials.values), shown, visible, jnp.asarray(trials.inputs))
+        seen = shown * visible[..., None] * jnp.asarray(self.held_in)
+        return decode(output, params.encoder_noise, self.settings.modes, seen)
 
     def kept_neurons(self, key: Array, n_trials: int) -> Array:
         """(trial, neuron) 0 for neurons hidden from the encoder: a share of each region's, in some trials."""
@@ -194,10 +146,20 @@ class MRSDS:
 
     def path(self, params: Parameters, code: Code, trials: Trials, key: Array | None) -> Path:
         """States drawn from the posterior; without a key the path of its means."""
-        shape = code.offset.shape
+        shape, inputs = code.offset.shape, jnp.asarray(trials.inputs)
         normal = jnp.zeros(shape) if key is None else jax.random.normal(key, shape)
-        draw = structured if self.settings.posterior == "structured" else mean_field
-        return draw(params.dynamics, code, jnp.asarray(trials.inputs), normal)
+        if self.settings.posterior == "mean_field":
+            return mean_field(params.dynamics, code, inputs, normal)
+        valid = jnp.asarray(trials.valid)
+        if params.links is not None:
+            return chain(params.dynamics, params.links, code, inputs, normal, valid)
+        if self.settings.posterior == "laplace":
+            given = (params.dynamics, params.mode_prior, params.emissions, code.offset)
+            known = (jnp.asarray(trials.values), code.seen, inputs, valid, normal)
+            return laplace(*given, *known, steps=self.settings.laplace_steps)
+        if self.settings.objective == "published":
+            return published.rollout(params.dynamics, params.mode_prior, code, inputs, key)
+        return structured(params.dynamics, params.mode_prior, code, inputs, normal)
 
     def bound(
         self, params: Parameters, trials: Trials, *, key: Array, dropout_key: Array | None = None
@@ -206,45 +168,33 @@ class MRSDS:
 
         With `dropout_key` neurons are hidden from the encoder, which leaves it a bound.
         """
-        code = self.encode(params, trials, dropout_key)
-        path = self.path(params, code, trials, key)
-        valid = jnp.asarray(trials.valid) > 0
+        if self.settings.objective == "published":
+            raise ValueError("model.objective=published is no bound: choose bound, or call `loss` or `score`")
+        path = self.path(params, self.encode(params, trials, dropout_key), trials, key)
+        valid = jnp.asarray(trials.valid)
         values, scored = jnp.asarray(trials.values), jnp.asarray(trials.scored)
         emissions = jnp.sum(params.emissions.log_likelihood(values, path.states, scored), -1)
-        if self.settings.modes == 1 and self.settings.posterior == "structured":
-            states = -jnp.sum(jnp.where(valid, self._divergences(params, code), 0.0), -1)
+        if self.settings.modes == 1:
+            states = -jnp.sum(jnp.where(valid > 0, self._divergences(params, path), 0.0), -1)
         else:
-            spread = jnp.where(valid, entropy(code.factor, diagonal=code.diagonal), 0.0).sum(-1)
-            states = self.log_prior(params, path, trials) + spread
+            spread = jnp.where(valid > 0, entropy(path.factor, diagonal=path.diagonal), 0.0).sum(-1)
+            states = mode_posterior.log_prior(*self._of_modes(params, path, trials)) + spread
         return Bound(emissions, states, path)
 
-    def _divergences(self, params: Parameters, code: Code) -> Array:
-        """KL(q(x_k | x_{k-1}) || p(x_k | x_{k-1})) of a structured posterior with one mode, (trial, time)."""
-        parts = []
+    def _divergences(self, params: Parameters, path: Path) -> Array:
+        """KL(q(x_k | x_{k-1}) || p(x_k | x_{k-1})) with one mode, given the path so far, (trial, time)."""
+        parts, offset = [], path.centre - path.means[:, :, 0]
         for bins, noise in (
             (slice(0, 1), params.dynamics.initial_noise),
             (slice(1, None), params.dynamics.noise),
         ):
-            here = (code.offset[:, bins], code.factor[:, bins])
-            parts.append(divergence(*here, noise.factor(), diagonal=code.diagonal))
+            here = (offset[:, bins], path.factor[:, bins])
+            parts.append(divergence(*here, noise.factor(), diagonal=path.diagonal))
         return jnp.concatenate(parts, 1)
 
-    def log_prior(self, params: Parameters, path: Path, trials: Trials) -> Array:
-        """Log p(x | u) of each trial's path, summed over all sequences of modes."""
-        likelihoods, valid = self._mode_likelihoods(params, path), jnp.asarray(trials.valid)
-        if self.settings.modes == 1:
-            return jnp.sum(jnp.where(valid > 0, likelihoods[..., 0], 0.0), -1)
-        return hmm.log_normalizer(*self._chain(params, path, trials), likelihoods, valid)
-
-    def _chain(self, params: Parameters, path: Path, trials: Trials) -> tuple[Array, Array]:
-        prior, inputs = params.mode_prior, jnp.asarray(trials.inputs)
-        return prior.log_initial(), prior.log_transitions(path.states[:, :-1], inputs[:, 1:])
-
-    def _mode_likelihoods(self, params: Parameters, path: Path) -> Array:
-        """Log p(x_k | x_{k-1}, z_k), (trial, time, mode)."""
-        residual, dynamics = path.states[:, :, None] - path.means, params.dynamics
-        first = log_density(residual[:, :1], dynamics.initial_noise.factor())
-        return jnp.concatenate([first, log_density(residual[:, 1:], dynamics.noise.factor())], 1)
+    def _of_modes(self, params: Parameters, path: Path, trials: Trials) -> tuple[Any, ...]:
+        given = (jnp.asarray(trials.inputs), jnp.asarray(trials.valid))
+        return (params.dynamics, params.mode_prior, path, *given)
 
     def loss(
         self,
@@ -254,8 +204,9 @@ class MRSDS:
         key: Array,
         step: Array | int = 0,
         states_warm_up: int = 0,
+        beta: Beta | None = None,
     ) -> dict[str, Array]:
-        """Negative bound per scored value, by its parts, and the overshooting term.
+        """Negative objective per scored value, by its parts; overshooting and smoothness are terms apart.
 
         Args:
             params: The parameters.
@@ -263,45 +214,67 @@ class MRSDS:
             key: Of noise and dropout.
             step: Updates so far.
             states_warm_up: Updates over which the weight of the states' part rises from 0 to 1.
+            beta: A further weight of that part.
         """
-        noise_key, dropout_key = jax.random.split(key)
         drops = self.settings.dropout_neurons and self.settings.dropout_trials
-        bound = self.bound(params, trials, key=noise_key, dropout_key=dropout_key if drops else None)
         weight = jnp.minimum((step + 1) / max(states_warm_up, 1), 1.0) if states_warm_up else 1.0
-        return self._terms(params, trials, bound, weight)
+        weight = weight if beta is None else weight * beta(step)
+        return self._terms(params, trials, *self._keys(key, drop=bool(drops)), weight)
 
     def score(self, params: Parameters, trials: Trials, *, key: Array) -> dict[str, Array]:
-        """The loss with nothing dropped and no warm-up; ``bound`` is the negative bound alone."""
-        terms = self._terms(params, trials, self.bound(params, trials, key=key), 1.0)
-        return terms | {"bound": terms["emissions"] + terms["states"]}
+        """The loss with nothing dropped and all weights 1, and the negative objective alone, as `monitor`."""
+        terms = self._terms(params, trials, key, None, 1.0)
+        apart = ("overshooting", "smoothness")
+        parts = jnp.stack([term for name, term in terms.items() if name not in apart])
+        return terms | {self.monitor: parts.sum()}
+
+    @property
+    def monitor(self) -> str:
+        """What `score` calls the negative objective: ``bound``, or ``published_objective``."""
+        return "bound" if self.settings.objective == "bound" else "published_objective"
+
+    def _keys(self, key: Array, *, drop: bool) -> tuple[Array, Array | None]:
+        noise_key, dropout_key = jax.random.split(key)
+        return noise_key, dropout_key if drop else None
 
     def _terms(
-        self, params: Parameters, trials: Trials, bound: Bound, weight: Array | float
+        self, params: Parameters, trials: Trials, key: Array, dropout_key: Array | None, weight: Array | float
     ) -> dict[str, Array]:
         count = jnp.maximum(jnp.sum(jnp.asarray(trials.scored)), 1.0)
-        terms = {
-            "emissions": -jnp.sum(bound.emissions) / count,
-            "states": -weight * jnp.sum(bound.states) / count,
-        }
+        if self.settings.objective == "bound":
+            bound = self.bound(params, trials, key=key, dropout_key=dropout_key)
+            path, parts = bound.path, {"emissions": bound.emissions, "states": weight * bound.states}
+        else:
+            found = self._published(params, trials, key, dropout_key)
+            path, parts = found.path, found.parts(weight)
+        terms = {name: -jnp.sum(part) / count for name, part in parts.items()}
         if self.settings.overshooting:
             term = overshooting(
-                *(params.dynamics, params.mode_prior, params.emissions, bound.path.states),
-                *(self._modes(params, bound.path, trials), trials, self.settings.overshooting),
+                *(params.dynamics, params.mode_prior, params.emissions, path.states),
+                *(self._modes(params, path, trials), trials, self.settings.overshooting),
             )
             terms["overshooting"] = self.settings.overshooting_weight * term
+        if self.settings.smoothness:
+            rough = jnp.sum(roughness(path.states, jnp.asarray(trials.valid)))
+            terms["smoothness"] = self.settings.smoothness * rough / count
         return terms
 
+    def _published(
+        self, params: Parameters, trials: Trials, key: Array, dropout_key: Array | None
+    ) -> published.Published:
+        code = self.encode(params, trials, dropout_key)
+        if self.settings.posterior == "mean_field":
+            return published.of_mean_field(params, self.path(params, code, trials, key), trials)
+        return published.of_structured(params, code, trials, key, self.settings.published)
+
     def _modes(self, params: Parameters, path: Path, trials: Trials) -> Array:
-        likelihoods = self._mode_likelihoods(params, path)
-        if self.settings.modes == 1:
-            return jnp.ones_like(likelihoods)
-        return hmm.marginals(*self._chain(params, path, trials), likelihoods, jnp.asarray(trials.valid)).modes
+        return mode_posterior.probabilities(*self._of_modes(params, path, trials))
 
     def infer(self, params: Parameters, trials: Trials) -> Inferred:
         """States, modes and predictions of trials, from the neurons that are held in."""
         path = self.path(params, self.encode(params, trials), trials, None)
-        modes = self._modes(params, path, trials)
-        return Inferred(path.states, modes, params.emissions.mean(path.states))
+        probabilities = self._modes(params, path, trials)
+        return Inferred(path.states, probabilities, params.emissions.mean(path.states))
 
     def cosmooth(self, params: Parameters, trials: Trials, hidden: Sequence[bool]) -> Array:
         """Predictions (trial, time, neuron) with further neurons hidden from the encoder.

@@ -1,0 +1,168 @@
+"""A Gaussian chain: a linear system, each of whose bins something is known of.
+
+    q(x) ∝ N(x_1; m, S) prod_k N(x_k; A_k x_{k-1} + b_k, Q) prod_k exp(h_k · x_k - x_k · J_k x_k / 2)
+
+Its precision is block tridiagonal. Messages from the last bin to the first turn it into steps onwards,
+q(x_k | x_{k-1}) = N(G_k x_{k-1} + g_k, P_k), which are drawn from, and whose entropies add up to the chain's.
+Bins of which nothing is known (J = 0, h = 0) at the end change nothing before them, so padding drops out.
+
+Source: the two-filter form of the Rauch-Tung-Striebel smoother (D. Q. Mayne, Automatica 4, 1966), whitened by
+the noise so that nothing is inverted that could be singular; as a posterior E. Archer and others, Black box
+variational inference for state space models, 2015, with the pair potentials of a linear system instead of
+free blocks, because then potentials of each bin alone suffice for the exact posterior of a linear system.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.lax.linalg import cholesky, triangular_solve
+
+from ctd_models_jax.mrsds.gaussian import Covariance
+
+
+class Links(eqx.Module):
+    """The chain's linear system, in each mode; the encoder says how modes are mixed in each bin.
+
+    Attributes:
+        maps: A, (mode, state, state).
+        shifts: (mode, state).
+        input_maps: (mode, state, input).
+        noise: Q.
+        initial_mean: m, (state,).
+        initial_noise: S.
+    """
+
+    maps: Array
+    shifts: Array
+    input_maps: Array
+    noise: Covariance
+    initial_mean: Array
+    initial_noise: Covariance
+
+    @classmethod
+    def start(
+        cls, states: int, inputs: int, modes: int, *, noise_std: float, initial_std: float, full: bool
+    ) -> Links:
+        """A random walk that inputs don't move."""
+        return cls(
+            maps=jnp.tile(jnp.eye(states), (modes, 1, 1)),
+            shifts=jnp.zeros((modes, states)),
+            input_maps=jnp.zeros((modes, states, inputs)),
+            noise=Covariance.start(states, noise_std, full=full),
+            initial_mean=jnp.zeros(states),
+            initial_noise=Covariance.start(states, initial_std, full=full),
+        )
+
+    def steps(self, weights: Array, inputs: Array) -> tuple[Array, Array, Array]:
+        """A and b of each bin, and the Cholesky factor of its noise; the first bin's have A = 0.
+
+        Args:
+            weights: (trial, time, mode) of the modes.
+            inputs: (trial, time, input).
+
+        Returns:
+            (trial, time, state, state), (trial, time, state) and (time, state, state).
+        """
+        maps = jnp.einsum("btk,kij->btij", weights, self.maps).at[:, 0].set(0.0)
+        by_mode = self.shifts + jnp.einsum("kiu,btu->btki", self.input_maps, inputs)
+        shifts = jnp.einsum("btk,btki->bti", weights, by_mode).at[:, 0].set(self.initial_mean)
+        return maps, shifts, factors(self.initial_noise, self.noise, inputs.shape[1])
+
+
+def factors(initial: Covariance, later: Covariance, bins: int) -> Array:
+    """Cholesky factors of the noise of each bin, (time, state, state)."""
+    first, rest = (jnp.diag(each.factor()) if each.diagonal else each.factor() for each in (initial, later))
+    return jnp.concatenate([first[None], jnp.tile(rest, (bins - 1, 1, 1))])
+
+
+class Onwards(NamedTuple):
+    """Steps q(x_k | x_{k-1}) of a chain.
+
+    Attributes:
+        maps: (trial, time, state, state) G, zero in the first bin.
+        shifts: (trial, time, state) g.
+        factors: (trial, time, state, state) Cholesky factor of P, lower triangular.
+    """
+
+    maps: Array
+    shifts: Array
+    factors: Array
+
+    def draw(self, normal: Array) -> tuple[Array, Array]:
+        """A path of standard normal numbers (trial, time, state), and each bin's mean given the one before.
+
+        With zeros both are the chain's mean.
+        """
+        noise = jnp.einsum("btij,btj->bti", self.factors, normal)
+
+        def step(x: Array, along: tuple[Array, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+            map_, shift, noise = along
+            centre = jnp.einsum("bij,bj->bi", map_, x) + shift
+            return centre + noise, (centre + noise, centre)
+
+        along = jax.tree.map(lambda array: jnp.swapaxes(array, 0, 1), (self.maps, self.shifts, noise))
+        path, centres = jax.lax.scan(step, jnp.zeros_like(self.shifts[:, 0]), along)[1]
+        return jnp.swapaxes(path, 0, 1), jnp.swapaxes(centres, 0, 1)
+
+
+def onwards(maps: Array, shifts: Array, noise: Array, precision: Array, linear: Array) -> Onwards:
+    """The chain's steps.
+
+    Args:
+        maps: (trial, time, state, state) A; the first bin's is zero.
+        shifts: (trial, time, state) b; the first bin's is its mean.
+        noise: (time, state, state) lower Cholesky factors L of Q; the first bin's of S.
+        precision: (trial, time, state, state) J, zero where nothing is known.
+        linear: (trial, time, state) h, likewise.
+    """
+    whitened_maps, whitened_shifts = _solve(noise, maps), _solve(noise, shifts[..., None])[..., 0]
+
+    def step(message: tuple[Array, Array], along: tuple[Array, ...]) -> tuple[tuple, tuple]:
+        map_, shift, L, J, h = along
+        known = L.T @ (J + message[0]) @ L
+        towards = (h + message[1]) @ L
+        factor = _upper(known + jnp.eye(len(L)))
+        # What is known of x_k, less what its noise lets through.
+        passed = _inverse_times(factor, known)
+        passed = (passed + jnp.swapaxes(passed, -1, -2)) / 2
+        pushed = _inverse_times(factor, towards[..., None])[..., 0] - _times(passed, shift)
+        back = jnp.swapaxes(map_, -1, -2)
+        return (back @ passed @ map_, _times(back, pushed)), (factor, towards)
+
+    nothing = (jnp.zeros_like(precision[:, 0]), jnp.zeros_like(linear[:, 0]))
+    over_time = jax.tree.map(
+        lambda array: jnp.swapaxes(array, 0, 1), (whitened_maps, whitened_shifts, precision, linear)
+    )
+    along = (*over_time[:2], noise, *over_time[2:])
+    upper, towards = (
+        jnp.swapaxes(array, 0, 1) for array in jax.lax.scan(step, nothing, along, reverse=True)[1]
+    )
+    pulled = noise @ _inverse_times(upper, (whitened_shifts + towards)[..., None])
+    spread = triangular_solve(upper, jnp.broadcast_to(noise, upper.shape), transpose_a=True)
+    return Onwards(noise @ _inverse_times(upper, whitened_maps), pulled[..., 0], spread)
+
+
+def _times(matrix: Array, vector: Array) -> Array:
+    return jnp.einsum("...ij,...j->...i", matrix, vector)
+
+
+def _solve(lower: Array, values: Array) -> Array:
+    """L⁻¹ values, of factors (time, state, state) and values (trial, time, state, column)."""
+    lower = jnp.broadcast_to(lower, (*values.shape[:-2], *lower.shape[-2:]))
+    return triangular_solve(lower, values, left_side=True, lower=True)
+
+
+def _upper(matrix: Array) -> Array:
+    """U of matrix = U U', upper triangular: then L U'⁻¹ is P's Cholesky factor."""
+    return cholesky(matrix[..., ::-1, ::-1], symmetrize_input=False)[..., ::-1, ::-1]
+
+
+def _inverse_times(upper: Array, values: Array) -> Array:
+    """(U U')⁻¹ values, (..., state, column)."""
+    half = triangular_solve(upper, values, left_side=True)
+    return triangular_solve(upper, half, left_side=True, transpose_a=True)
