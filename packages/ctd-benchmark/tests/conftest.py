@@ -49,7 +49,7 @@ if settings.get("data", "").startswith("["):
     path = out / "sessions.json"
 if path.name == "analysis.h5":
     import ctd_contract as cc
-    n = settings["inference"].count("inference.h5")
+    n = settings["inference"].count(".h5")
     path.unlink(missing_ok=True)
     with cc.create(path, "analysis", name="stub", producer="stub") as writer:
         writer.metrics({
@@ -59,6 +59,8 @@ if path.name == "analysis.h5":
         })
     (out / "report.html").write_text(f"report of {n} models")
 else:
+    if settings.get("writes"):
+        (out / settings["writes"]).write_text(package)
     path.write_text(f"fit of {settings['data']}" if path.suffix == ".json" else package)
 note("end")
 """

@@ -196,6 +196,32 @@ def test_overwrite_runs_everything_again(bench):
     assert all("overwrite=true" in event for event in bench.events("start")[6:])
 
 
+TWO = "models: {a: {}, b: {also: [inference_rnn.h5], overrides: [writes=inference_rnn.h5]}}"
+
+
+def test_all_files_of_a_model_are_analysed(bench):
+    bench.suite(f"tasks: {{t: {{}}}}\nsimulators: {{s: {{}}}}\n{TWO}")
+    assert bench.run().returncode == 0
+    (analysis,) = [event for event in bench.events("start") if event[0] == "ctd_analysis"]
+    (given,) = [word for word in analysis if word.startswith("inference=")]
+    assert [path.rsplit("/", 1)[1].rstrip("']") for path in given.split(",")] == [
+        *("inference.h5", "inference.h5", "inference_rnn.h5")
+    ]
+    before = len(bench.events("start"))
+    next(bench.folder.rglob("inference_rnn.h5")).unlink()
+    assert bench.run().returncode == 0
+    assert [event[0] for event in bench.events("start")[before:]] == ["ctd_models_torch"]
+
+
+def test_a_model_that_leaves_out_a_file_has_failed(bench):
+    bench.suite(
+        f"tasks: {{t: {{}}}}\nsimulators: {{s: {{}}}}\n{TWO.replace('writes=inference_rnn', 'writes=rnn')}"
+    )
+    found = bench.run()
+    assert found.returncode == 1
+    assert "wrote no inference_rnn.h5" in found.err
+
+
 def test_a_failed_job_fails_only_its_dependants_and_is_told_of_at_once(bench):
     bench.suite(
         "tasks: {toy: {}}\nsimulators: {plain: {}}\n"

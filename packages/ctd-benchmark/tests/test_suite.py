@@ -58,6 +58,8 @@ def test_quickstart_and_flip_flop_are_what_they_say():
         ({"models": None}, "models: expected keys and values, got None"),
         ({"models": {"m": {"seeds": [1, 1]}}}, "models.m.seeds"),
         ({"models": {"m": {"seeds": []}}}, "models.m.seeds"),
+        ({"models": {"m": {"also": ["inference.h5"]}}}, "models.m.also: expected the name of a file beside"),
+        ({"tasks": {"t": {"also": ["a.h5"]}}}, "tasks.t.also: only a model"),
         ({"models": {"m": {"seeds": ["1"]}}}, "models.m: seeds[0]: expected int, got '1'"),
         ({"models": {"m": {"seeds": 1}}}, "models.m: seeds: expected a list, got 1"),
         ({"models": {"m": {"threads": 0}}}, "models.m.threads"),

@@ -35,6 +35,7 @@ class Job:
             `predictions` for what it says of each.
         package: Whose command runs.
         command: Its sub-command, "" for none.
+        also: Files that it writes beside its result; whoever gets the result gets these too.
         settings: `key=value` of everything but files and folders.
         inputs: Argument to the labels of the jobs whose results it gets. The job waits for all of them.
         recordings: Argument to recordings that are there already.
@@ -53,11 +54,17 @@ class Job:
     threads: int = 1
     expected_s: float = 60.0
     command: str = ""
+    also: tuple[str, ...] = ()
 
     @property
     def result(self) -> str:
-        """Name of the file that it writes."""
+        """Name of the file that it writes, the last one of several."""
         return RESULTS[self.stage]
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Names of all files that it writes."""
+        return (self.result, *self.also)
 
     @property
     def recipe(self) -> str:
@@ -225,6 +232,7 @@ def _job(
         inputs=inputs or {},
         recordings=recordings or {},
         command=entry.command,
+        also=entry.also,
         optional=optional,
         threads=entry.threads,
         expected_s=entry.expected_s,

@@ -96,7 +96,7 @@ class Runner:
 
     def is_done(self, label: str) -> bool:
         """Whether the result of a job is there."""
-        return self.store.is_done(self.identity(label), self.jobs[label].result)
+        return self.store.is_done(self.identity(label), self.jobs[label].results)
 
     def seconds(self) -> dict[str, float]:
         """How long each job takes: as measured before, else as the suite says."""
@@ -107,11 +107,19 @@ class Runner:
         """The file that a job writes."""
         return self.store.folder(self.identity(label)) / self.jobs[label].result
 
+    def results(self, label: str) -> list[Path]:
+        """All files that a job writes."""
+        folder = self.store.folder(self.identity(label))
+        return [folder / name for name in self.jobs[label].results]
+
     def command(self, label: str) -> list[str]:
         """The command line of a job."""
         job = self.jobs[label]
         files = {name: [item.path for item in recordings] for name, recordings in job.recordings.items()}
-        files |= {name: [self.result(parent) for parent in labels] for name, labels in self._inputs(job)}
+        files |= {
+            name: [path for parent in labels for path in self.results(parent)]
+            for name, labels in self._inputs(job)
+        }
         out = Path(self.store.folder(self.identity(label)))
         start = command_line(job.package, self.interpreters, job.command)
         return [*start, *job.arguments(files), *job.arguments({"out": [out]})[len(job.settings) :]]
@@ -195,7 +203,7 @@ class Runner:
         ended = {label: code for label, p in self._processes.items() if (code := p.poll()) is not None}
         for label, code in ended.items():
             process, identity = self._processes.pop(label), self.identity(label)
-            if code == 0 and self.result(label).exists():
+            if code == 0 and all(path.exists() for path in self.results(label)):
                 self.store.finish(identity, Record(label, self.jobs[label].recipe, round(process.seconds, 2)))
                 self._status[label] = DONE
             else:
@@ -208,7 +216,8 @@ class Runner:
         identity = self.identity(label)
         how = f"ended by signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if code == 0:
-            how = f"wrote no {self.jobs[label].result}"
+            missing = [path.name for path in self.results(label) if not path.exists()]
+            how = f"wrote no {' and no '.join(missing)}"
         tail = "".join(f"\n    {line}" for line in self.store.tail(identity))
         log = self.store.log(identity)
         return f"failed: {label} ({how} after {duration(seconds)}), log: {log}{tail}"

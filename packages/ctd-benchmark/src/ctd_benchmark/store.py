@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -54,9 +55,10 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def is_done(self, identity: str, result: str) -> bool:
-        """Whether the job has ended well and its result is still there."""
-        return self._record(identity).exists() and (self.folder(identity) / result).exists()
+    def is_done(self, identity: str, results: Sequence[str]) -> bool:
+        """Whether the job has ended well and all its results are still there."""
+        folder = self.folder(identity)
+        return self._record(identity).exists() and all((folder / name).exists() for name in results)
 
     def begun(self, identity: str) -> bool:
         """Whether an earlier attempt left something."""

@@ -43,6 +43,8 @@ class Entry:
         threads: CPU threads of one run.
         expected_s: How long one run takes, in seconds; shown by a dry run until there are measured times.
         joint: Of a model: one fit of all recordings together, which then predicts each of them.
+        also: Of a model: inference files that it writes beside inference.h5, by name; each is analysed as a
+            model of its own.
     """
 
     package: str = ""
@@ -52,6 +54,7 @@ class Entry:
     threads: int = 1
     expected_s: float = 60.0
     joint: bool = False
+    also: tuple[str, ...] = ()
 
 
 # Which command each stage runs unless its entry says otherwise.
@@ -181,6 +184,7 @@ def make_suite(plain: Any, *, where: str = "suite") -> Suite:
             raise ValueError(f"{where}: {stage.name} names nothing to run{instead}")
         for label, entry in entries.items():
             _check(entry, label, f"{where}: {stage.name}.{label}")
+            _check_also(entry, stage.name, f"{where}: {stage.name}.{label}.also")
     for label in suite.recordings:
         _check_label(label, f"{where}: recordings.{label}")
     _check_joint(suite, where)
@@ -200,6 +204,15 @@ def _check_joint(suite: Suite, where: str) -> None:
                 raise ValueError(
                     f"{place}: expected several recordings to fit together, got {len(suite.recordings)}"
                 )
+
+
+def _check_also(entry: Entry, stage: str, where: str) -> None:
+    """Refuse further files of anything but a model of one recording, and names that are none."""
+    if entry.also and (stage != "models" or entry.joint):
+        raise ValueError(f"{where}: only a model that is fitted to one recording can write several files")
+    for name in entry.also:
+        if not LABEL.fullmatch(name) or not name.endswith(".h5") or name == "inference.h5":
+            raise ValueError(f"{where}: expected the name of a file beside inference.h5, got {name!r}")
 
 
 def _check_label(label: str, where: str) -> None:
