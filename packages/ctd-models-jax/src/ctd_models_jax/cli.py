@@ -17,6 +17,7 @@ MODELS = {
     "gru": "ctd_models_jax.autoencoder.command",
     "lds": "ctd_models_jax.autoencoder.command",
     "jslds": "ctd_models_jax.jslds.command",
+    "lfads_jslds": "ctd_models_jax.lfads_jslds.command",
     "mrsds": "ctd_models_jax.mrsds.command",
 }
 DEFAULT = "gru"

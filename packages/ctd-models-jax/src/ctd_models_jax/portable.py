@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ctd_contract.dynamics import GRU, RNN, Affine, Dynamics, Opaque, Probe
+from ctd_contract.dynamics import GRU, JSLDS, RNN, Affine, Dynamics, Opaque, Probe
 from ctd_models_jax.cells import EquinoxCell, GatedCell, VanillaCell
+from ctd_models_jax.jslds.expansion import Expansion
 from ctd_models_jax.sequences import AffineCell
 
 
@@ -42,6 +43,30 @@ def portable(cell: Any, inputs: Sequence[str], *, state_size: int, input_size: i
             return GRU(*weights, np.asarray(bias), bias_state, reset="after", inputs=names)
         case _:
             return Opaque(state_size, input_size, inputs=names)
+
+
+def portable_jslds(network: Dynamics, expansion: Expansion, *, kept: Any, learned: bool = False) -> Dynamics:
+    """The linear system of a network and its expansion network; opaque where the network is.
+
+    Args:
+        network: The network's dynamics, in portable form.
+        expansion: E.
+        kept: (input,) which inputs have u* = u.
+        learned: Whether E gives u* as well.
+    """
+    if not isinstance(network, GRU | RNN):
+        return network
+    weights, biases = (
+        [np.asarray(a, np.float64) for a in part] for part in (expansion.weights, expansion.biases)
+    )
+    return JSLDS(
+        network,
+        weights,
+        biases,
+        input_kept=np.asarray(kept, np.float64),
+        input_expansion="learned" if learned else "fixed",
+        activation=expansion.activation,
+    )
 
 
 def float64_probe(

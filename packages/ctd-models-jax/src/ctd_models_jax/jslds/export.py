@@ -16,7 +16,7 @@ import ctd_contract as cc
 from ctd_contract import dynamics as kinds
 from ctd_contract.readout import Layer
 from ctd_models_jax.jslds.model import JSLDS, Parameters, Rollout
-from ctd_models_jax.portable import float64_probe, portable
+from ctd_models_jax.portable import float64_probe, portable, portable_jslds
 from ctd_models_jax.tasks import TaskConfig, Trials
 
 PRODUCER = "ctd-models-jax"
@@ -46,21 +46,8 @@ def network_dynamics(model: JSLDS, params: Parameters) -> kinds.Dynamics:
 
 def jslds_dynamics(model: JSLDS, params: Parameters) -> kinds.Dynamics:
     """The linear system's; opaque where the network's are."""
-    cell = network_dynamics(model, params)
-    if isinstance(cell, kinds.Opaque):
-        return cell
-    weights, biases = (
-        [np.asarray(a, np.float64) for a in part]
-        for part in (params.expansion.weights, params.expansion.biases)
-    )
-    return kinds.JSLDS(
-        cell,  # type: ignore[arg-type]
-        weights,
-        biases,
-        input_kept=np.asarray(model.kept(), np.float64),
-        input_expansion="learned" if model.learned_input_point else "fixed",
-        activation=model.activation,
-    )
+    network, learned = network_dynamics(model, params), model.learned_input_point
+    return portable_jslds(network, params.expansion, kept=model.kept(), learned=learned)
 
 
 def write_network(

@@ -16,6 +16,7 @@ from jax import Array
 import ctd_contract as cc
 from ctd_contract.dynamics import Probe, SwitchingMLP
 from ctd_contract.readout import Layer
+from ctd_models_jax.in_blocks import in_blocks
 from ctd_models_jax.mrsds.data import Trials
 from ctd_models_jax.mrsds.emissions import Emissions
 from ctd_models_jax.mrsds.forecasts import forecasts
@@ -31,16 +32,6 @@ class Origin(NamedTuple):
     run: str
     seed: int
     config: Mapping[str, Any]
-
-
-def in_blocks(function: Any, params: Parameters, trials: Any, *, size: int = 128) -> Any:
-    """A function of parameters and trials, block by block, as NumPy arrays."""
-    compiled, n_trials = eqx.filter_jit(function), len(jax.tree.leaves(trials)[0])
-    blocks = [
-        jax.device_get(compiled(params, jax.tree.map(lambda a, at=at: a[at : at + size], trials)))
-        for at in range(0, n_trials, size)
-    ]
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
 
 
 def portable_dynamics(model: MRSDS, params: Parameters) -> SwitchingMLP:

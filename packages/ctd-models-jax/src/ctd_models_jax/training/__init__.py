@@ -2,9 +2,9 @@
 
 A model gives ``loss(params, batch, key=..., step=...)``, a pure function whose result is a dict of named
 terms; `fit` minimises their sum. What to train, how long and at what learning rate is a list of `Stage`.
-Trials come from `Shuffled`, over arrays on the device, or from `Generated`, which draws them there. With a
-vector of keys `fit` trains as many seeds side by side. Learning rates may differ between them (`rates`),
-and so may whatever else the loss reads from a leaf of the parameters that is held fixed.
+Trials come from `Shuffled` or `ShuffledSets`, over arrays on the device, or from `Generated`, which draws
+them there. With a vector of keys `fit` trains as many seeds side by side. Learning rates may differ between
+them (`rates`), and so may whatever else the loss reads from a leaf of the parameters that is held fixed.
 
 Example:
     >>> import jax, jax.numpy as jnp
@@ -22,7 +22,7 @@ Example:
     3.0
 """
 
-from ctd_models_jax.training.batches import Batches, Generated, Shuffled
+from ctd_models_jax.training.batches import Batches, Generated, Shuffled, ShuffledSets
 from ctd_models_jax.training.epoch import Epoch, State
 from ctd_models_jax.training.fit import NonFiniteLossError, Result, fit
 from ctd_models_jax.training.record import Record
@@ -36,6 +36,7 @@ __all__ = [
     "Record",
     "Result",
     "Shuffled",
+    "ShuffledSets",
     "Stage",
     "State",
     "all_trainable",

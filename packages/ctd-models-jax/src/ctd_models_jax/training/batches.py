@@ -60,6 +60,47 @@ class Shuffled:
 
 
 @dataclass(frozen=True)
+class ShuffledSets:
+    """Trials of several sets, evenly from each in every step; an epoch goes through the longest once.
+
+    The data are a list, one tree of arrays a set, and so is a batch. Of a shorter set every trial is taken
+    once before any is taken again.
+
+    Attributes:
+        n_trials: Trials of each set.
+        batch_size: Trials in a step, of all sets together.
+    """
+
+    n_trials: tuple[int, ...]
+    batch_size: int
+
+    @property
+    def each(self) -> int:
+        """Trials in a step of each set."""
+        return min(max(self.batch_size // len(self.n_trials), 1), *self.n_trials)
+
+    @property
+    def steps(self) -> int:
+        """Whole batches of the longest set."""
+        return max(max(self.n_trials) // self.each, 1)
+
+    def plan(self, key: Array) -> Array:
+        """Indices (step, set, trial)."""
+        needed = self.steps * self.each
+        orders = []
+        for index, count in enumerate(self.n_trials):
+            rounds = jax.random.split(jax.random.fold_in(key, index), -(-needed // count))
+            order = jnp.concatenate([jax.random.permutation(each, count) for each in rounds])
+            orders.append(order[:needed].reshape(self.steps, self.each))
+        return jnp.stack(orders, 1)
+
+    def take(self, data: Any, row: Array, key: Array) -> Any:
+        """The trials of one row of the plan."""
+        del key
+        return [jax.tree.map(lambda a, at=at: a[at], one) for one, at in zip(data, row, strict=True)]
+
+
+@dataclass(frozen=True)
 class Generated:
     """Trials that are drawn on the device in every step; the data of `fit` go unused.
 

@@ -157,7 +157,9 @@ def _run(
 
 def start(arrays: Any, selected: Any, optimizer: Any, *, seeds: tuple[int, ...]) -> State:
     """The state before a stage's first epoch, in buffers of its own."""
-    trained, frozen = eqx.partition(jax.tree.map(jnp.array, arrays), selected)
+    # With dtypes of their own: a weak one turns strong in the first update, and all compiles again.
+    own = jax.tree.map(lambda leaf: jnp.array(leaf, leaf.dtype), arrays)
+    trained, frozen = eqx.partition(own, selected)
     init = jax.vmap(optimizer.init) if seeds else optimizer.init
     return State(
         trained=trained,

@@ -1,0 +1,163 @@
+"""The command for LFADS-JSLDS: two files that replay, exact resuming, several recordings, clear errors."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import ctd_contract as cc
+import ctd_contract.testing as toys
+from ctd_models_jax.cli import COMMAND
+
+TINY = (
+    *("model=lfads_jslds", "model.units=4", "model.factors=3", "model.encoder.units=3", "training.steps=8"),
+    *("training.batch_size=14", "training.checkpoint_every=1", "model.dropout=0.1"),
+)
+CONTROLLED = ("model.controller.units=3", "model.controller.controls=2", "model.kept_inputs=[0]")
+FILES = ("inference_rnn.h5", "inference.h5")
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "recording.h5"
+    toys.make_recording(path, n_trials=40, n_time=9, n_neurons=6, n_states=3, lengths=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def fitted(recording, tmp_path_factory):
+    out = tmp_path_factory.mktemp("fit")
+    assert COMMAND.invoke([f"data={recording}", f"out={out}", *TINY, *CONTROLLED]) == 0
+    return out
+
+
+def test_both_files_are_valid_and_replay(recording, fitted):
+    with cc.open(recording) as truth:
+        known, digest = truth.signals["inputs"][:], truth.digest
+    runs = set()
+    for name, kind in zip(FILES, ("gru", "jslds"), strict=True):
+        assert not [found for found in cc.validate(fitted / name, level="full") if found.severity == "error"]
+        with cc.open(fitted / name) as file:
+            dynamics, valid = file.dynamics(), file.valid_bins(slice(None))
+            assert (dynamics.kind, dynamics.inputs) == (kind, ("inferred_inputs", "inputs"))
+            inputs = np.concatenate([file.signals["inferred_inputs"][:], known], -1)
+            state = file.signals["initial_state"][:].astype(float)
+            for k in range(9):
+                if kind == "jslds":
+                    point, _ = dynamics.expansion_point(state, inputs[:, k])
+                    told = file.signals["expansion_points"][:, k]
+                    np.testing.assert_allclose(told[valid[:, k]], point[valid[:, k]], atol=1e-4)
+                state = dynamics.step(state, inputs[:, k])
+                told = file.signals["states"][:, k]
+                np.testing.assert_allclose(told[valid[:, k]], state[valid[:, k]], atol=1e-4)
+            readout, states = file.readout(), file.signals["states"][:]
+            np.testing.assert_allclose(
+                file.signals["rates"][:][valid], readout.evaluate(states)[valid], rtol=1e-3
+            )
+            np.testing.assert_allclose(
+                file.signals["factors"][:][valid], readout.factors(states)[valid], atol=1e-4
+            )
+            assert file.provenance.parents[0].digest == digest
+            runs.add((file.provenance.run, file.name.removesuffix("_rnn")))
+    assert len(runs) == 1
+
+
+def test_an_interrupted_fit_ends_like_one_that_was_not(recording, fitted, tmp_path, monkeypatch):
+    from ctd_models_jax.training.record import Record
+
+    save = Record.save
+
+    def interrupt(self, state, stage, epoch):
+        save(self, state, stage, epoch)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    line = [f"data={recording}", f"out={tmp_path}", *TINY, *CONTROLLED]
+    with monkeypatch.context() as patched:
+        patched.setattr(Record, "save", interrupt)
+        assert COMMAND.invoke(line) != 0
+    assert not (tmp_path / "inference.h5").exists()
+    assert COMMAND.invoke([*line, "resume=true"]) == 0
+    for name in FILES:
+        with cc.open(tmp_path / name) as file, cc.open(fitted / name) as whole:
+            assert file.digest == whole.digest
+    assert (tmp_path / "metrics.csv").read_text() == (fitted / "metrics.csv").read_text()
+
+
+def test_recordings_are_fitted_together(recording, tmp_path):
+    other = tmp_path / "other.h5"
+    toys.make_recording(other, n_trials=20, n_time=9, n_neurons=4, n_states=3, seed=1)
+    line = [f"data=[{other},{recording}]", f"out={tmp_path / 'fit'}", *TINY, "training.steps=2"]
+    assert COMMAND.invoke(line) == 0
+    sessions = json.loads((tmp_path / "fit" / "sessions.json").read_text())["sessions"]
+    digests = set()
+    for row in sessions:
+        for name in (row["file"], row["network"]):
+            path = tmp_path / "fit" / name
+            assert not [found for found in cc.validate(path, level="full") if found.severity == "error"]
+            with cc.open(path) as file:
+                assert file.provenance.parents[0].digest == row["digest"]
+                digests.add(file.provenance.run)
+    assert len(sessions) == 2
+    assert len(digests) == 1
+
+
+def test_activity_without_inputs_is_fitted_too(tmp_path):
+    path = tmp_path / "recording.h5"
+    toys.make_recording(path, n_trials=20, n_time=6, n_neurons=5, n_states=3, continuous=True)
+    line = [f"data={path}", f"out={tmp_path / 'fit'}", *TINY, "training.steps=2", "model.inputs=[]"]
+    assert COMMAND.invoke([*line, "model.encoder.bins=4", "model.initial_prior.kind=none"]) == 0
+    for name in FILES:
+        path = tmp_path / "fit" / name
+        assert not [found for found in cc.validate(path, level="full") if found.severity == "error"]
+        with cc.open(path) as file:
+            assert file.dynamics().inputs == ()
+            expected = file.readout().evaluate(file.signals["states"][:])
+            np.testing.assert_allclose(file.signals["activity_prediction"][:], expected, atol=1e-4)
+
+
+def test_what_stops_being_a_number_is_named(recording, tmp_path, capsys):
+    line = [f"data={recording}", f"out={tmp_path}", *TINY, "training.learning_rate=1e38", "training.steps=20"]
+    assert COMMAND.invoke([*line, "training.warm_up=0.0"]) == 1
+    said = capsys.readouterr().err
+    assert "not finite" in said
+    assert "train/" in said
+
+
+@pytest.mark.parametrize("preset", ["published_integrator", "published_flip_flop"])
+def test_presets_are_the_published_settings(recording, capsys, preset):
+    assert COMMAND.invoke(["model=lfads_jslds", f"data={recording}", f"preset={preset}", "--cfg", "job"]) == 0
+    shown = capsys.readouterr().out
+    for line in ("epsilon: 0.1", "l2: 2.0e-05", "smallest_variance: 0.001", "loss_per: trial", "start: 500"):
+        assert line in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["model.inputs=[behaviour]"], "no signal behaviour"),
+        (["model.encoder.bins=9", *CONTROLLED], "leaves the controller none of 9 bins"),
+        (["model.family=gaussian"], "family=gaussian can't describe spikes"),
+        (["model.kept_inputs=[7]"], "kept_inputs: there are channels 0 to"),
+        (["model.initial_prior.kind=autoregressive"], "an initial state has no time"),
+        (["model.control_prior.kind=cauchy"], "kind must be one of normal, autoregressive"),
+        (["training.loss_per=bin"], "loss_per must be one of count, trial"),
+        (["model.kl.first=1"], "first must lie in [0, 1)"),
+        (["model.unit=3"], "did you mean 'model.units'?"),
+    ],
+)
+def test_bad_input_is_a_sentence(recording, tmp_path, capsys, arguments, words):
+    assert COMMAND.invoke([f"data={recording}", f"out={tmp_path}", *TINY, *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_recordings_that_differ_in_what_is_shared_are_refused(recording, tmp_path, capsys):
+    other = tmp_path / "other.h5"
+    toys.make_recording(other, n_trials=20, n_time=8, n_neurons=4, n_states=3)
+    line = [f"out={tmp_path / 'fit'}", *TINY]
+    assert COMMAND.invoke([f"data=[{recording},{other}]", *line]) == 2
+    assert "they differ in the number of bins: 9 and 8" in capsys.readouterr().err
+    assert COMMAND.invoke([f"data=[{recording},{recording}]", *line]) == 2
+    assert "is given twice" in capsys.readouterr().err
