@@ -59,6 +59,24 @@ def test_a_recording_of_the_users_is_fitted_and_analysed(bench):
     assert len(bench.events("start")) == 6
 
 
+def test_a_system_is_simulated_fitted_and_analysed_without_a_task(bench):
+    bench.suite("simulators:\n  wells: {overrides: [source=double_well]}\nmodels:\n  a: {}\n")
+    done = bench.run()
+    assert done.returncode == 0, done.err
+    simulation, fit, analysis = bench.events("start")
+    assert [event[0] for event in (simulation, fit, analysis)] == [
+        "ctd_sim",
+        "ctd_models_torch",
+        "ctd_analysis",
+    ]
+    assert {"source=double_well", "name=wells"} <= set(simulation)
+    recording = f"'{bench.folder}/outputs/benchmark/jobs/{simulation[1]}/recording.h5'"
+    assert f"data={recording}" in fit
+    assert f"truth={recording}" in analysis
+    assert not any(word.startswith("task=") for word in analysis)
+    assert "nothing to do" in bench.run().err
+
+
 JOINT = """
 recordings:
   monday: ???

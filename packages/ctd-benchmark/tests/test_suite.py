@@ -87,14 +87,78 @@ def test_what_is_wrong_with_a_suite_is_said_with_its_place(change, said):
 @pytest.mark.parametrize(
     ("missing", "said"),
     [
-        ("tasks", "tasks names nothing to run, and there are no recordings instead"),
-        ("simulators", "simulators names nothing to run, and there are no recordings instead"),
+        ("tasks", r"simulators\.s: tasks names nothing to simulate: name a task, or add source=SYSTEM"),
+        ("simulators", r"nothing simulates tasks\.t: simulators is empty"),
         ("models", "models is required"),
     ],
 )
 def test_stages_are_required(missing, said):
     with pytest.raises(ValueError, match=said):
         make_suite({key: value for key, value in PLAIN.items() if key != missing})
+
+
+def test_a_suite_makes_recordings_or_has_some():
+    with pytest.raises(ValueError, match="simulators names nothing to run, and there are no recordings"):
+        make_suite({"models": {"m": {}}})
+
+
+SYSTEM = {
+    "simulators": {"wells": {"overrides": ["source=double_well", "system.trials=9"], "seeds": [0, 1]}},
+    "models": {"m": {}},
+}
+
+
+def test_a_simulator_with_a_source_of_its_own_takes_no_task():
+    jobs = plan(make_suite(SYSTEM))
+    assert [job.label for job in jobs] == [
+        *("recording wells-simulation-0", "m seed 0 of wells-simulation-0"),
+        "analysis default of wells-simulation-0",
+        *("recording wells-simulation-1", "m seed 0 of wells-simulation-1"),
+        "analysis default of wells-simulation-1",
+    ]
+    assert jobs[0].settings == (
+        *("source=double_well", "system.trials=9", "name=wells-simulation-0", "seed=0", "threads=1"),
+    )
+    assert jobs[0].parents() == []
+    assert set(jobs[2].inputs) == {"truth", "inference"}  # and no task
+
+
+def test_tasks_and_systems_in_one_suite_keep_apart():
+    suite = make_suite(
+        {**PLAIN, "simulators": {"s": {}, "wells": {"overrides": ["source=double_well"]}}},
+    )
+    recordings = {job.label: job.parents() for job in plan(suite) if job.stage == "simulators"}
+    assert recordings == {"recording t": ["task t"], "recording wells": []}
+
+
+@pytest.mark.parametrize(
+    ("plain", "said"),
+    [
+        (
+            {**PLAIN, "simulators": SYSTEM["simulators"]},
+            r"nothing simulates tasks\.t: all simulators have sources",
+        ),
+        (
+            {**PLAIN, "models": {"m": {"overrides": ["source=double_well"]}}},
+            "source is given by the benchmark",
+        ),
+        (
+            {**PLAIN, "simulators": {"s": {"overrides": ["source=runs/task.h5"]}}},
+            r"simulators\.s\.overrides: source= names a system here, not a file, got 'runs/task\.h5'",
+        ),
+        (
+            {**PLAIN, "simulators": {"s": {}, "t": {"overrides": ["source=double_well"]}}},
+            "two recordings of the suite would be called t",
+        ),
+        (
+            {**SYSTEM, "models": {"m": {"joint": True}}},
+            "is for a suite of recordings alone, and this one simulates",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_source_is_said(plain, said):
+    with pytest.raises(ValueError, match=said):
+        plan(make_suite(plain))
 
 
 RECORDED = {"recordings": {"r": "???"}, "models": {"m": {"seeds": [0, 1]}, "b": {"command": "baseline"}}}
@@ -139,7 +203,7 @@ def test_a_recording_is_what_it_holds_whatever_it_is_called(recording, tmp_path)
         ({**RECORDED, "recordings": {"r": "gone.h5"}}, None, r"no recording gone\.h5"),
         ({**RECORDED, "recordings": {"r": None}}, None, "recordings.r: expected str"),
         ({**RECORDED, "recordings": {"a b": "x.h5"}}, None, "a label is made of"),
-        ({**RECORDED, "tasks": {"t": {}}}, None, "simulators names nothing to run"),
+        ({**RECORDED, "tasks": {"t": {}}}, None, r"nothing simulates tasks\.t: simulators is empty"),
         ({**RECORDED, "models": {"m": {"command": "a b"}}}, None, "expected one word"),
     ],
 )

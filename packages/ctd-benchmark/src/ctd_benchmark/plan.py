@@ -115,28 +115,45 @@ def plan(suite: Suite) -> list[Job]:
     """All jobs of a suite, parents first.
 
     Raises:
-        ValueError: A recording isn't there, or its path is left open.
+        ValueError: A recording isn't there, its path is left open, or two would have one name.
     """
-    jobs = []
+    of_tasks = {label: entry for label, entry in suite.simulators.items() if not entry.has_source}
+    jobs: list[Job] = []
+    datasets: list[str] = []
     for task, task_seed in _runs(suite.tasks):
         parent = _job("tasks", suite.tasks[task], task_seed, f"task {_named(suite.tasks, task, task_seed)}")
         jobs.append(parent)
-        for simulator, seed in _runs(suite.simulators):
-            dataset = _dataset(suite, task, task_seed, simulator, seed)
-            recording = _job(
-                "simulators",
-                suite.simulators[simulator],
-                seed,
-                f"recording {dataset}",
-                [f"name={dataset}"],
-                {"source": (parent.label,)},
-            )
-            jobs += [recording, *_fits(suite, dataset, recording, task=parent)]
+        for simulator, seed in _runs(of_tasks):
+            datasets.append(_dataset(suite, task, task_seed, simulator, seed))
+            recording = _recording(suite, simulator, seed, datasets[-1], parent)
+            jobs += [recording, *_fits(suite, datasets[-1], recording, task=parent)]
+    for simulator, seed in _runs(suite.simulators):
+        if simulator in of_tasks:
+            continue
+        several = len(suite.simulators[simulator].seeds) > 1
+        datasets.append(f"{simulator}-simulation-{seed}" if several else simulator)
+        recording = _recording(suite, simulator, seed, datasets[-1], None)
+        jobs += [recording, *_fits(suite, datasets[-1], recording)]
     recordings = {label: Recording.at(path) for label, path in suite.on([]).recordings.items()}
+    _refuse_equal([*datasets, *recordings])
     jobs += _joint_fits(suite, tuple(recordings.values()))
     for dataset, recording in recordings.items():
         jobs += _fits(suite, dataset, recording)
     return jobs
+
+
+def _recording(suite: Suite, simulator: str, seed: int, dataset: str, task: Job | None) -> Job:
+    """The recording of a task, or of the simulator's own system."""
+    entry = suite.simulators[simulator]
+    inputs = {} if task is None else {"source": (task.label,)}
+    return _job("simulators", entry, seed, f"recording {dataset}", [f"name={dataset}"], inputs)
+
+
+def _refuse_equal(datasets: list[str]) -> None:
+    """Refuse two recordings of one name."""
+    for name in datasets:
+        if datasets.count(name) > 1:
+            raise ValueError(f"two recordings of the suite would be called {name}: give one another label")
 
 
 def _joint_fits(suite: Suite, recordings: tuple[Recording, ...]) -> list[Job]:
@@ -207,7 +224,7 @@ def _dataset(suite: Suite, task: str, task_seed: int, simulator: str, seed: int)
     parts = [task]
     if len(suite.tasks[task].seeds) > 1:
         parts.append(f"network-{task_seed}")
-    if len(suite.simulators) > 1:
+    if sum(not entry.has_source for entry in suite.simulators.values()) > 1:
         parts.append(simulator)
     if len(suite.simulators[simulator].seeds) > 1:
         parts.append(f"spikes-{seed}")

@@ -1,10 +1,10 @@
-"""What a suite is: tasks and simulators, or recordings; models and analyses: commands with their settings."""
+"""What a suite is: tasks and simulators, or recordings; models and analyses: commands with settings."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,11 @@ class Entry:
     joint: bool = False
     also: tuple[str, ...] = ()
 
+    @property
+    def has_source(self) -> bool:
+        """Whether it names its source itself: a simulator of a system of its own, which takes no task."""
+        return any(override.startswith("source=") for override in self.overrides)
+
 
 # Which command each stage runs unless its entry says otherwise.
 STAGES = {
@@ -73,7 +78,8 @@ class Suite:
     Attributes:
         models: Label to command that fits a recording.
         tasks: Label to command that writes a task file.
-        simulators: Label to command that makes a recording of a task file.
+        simulators: Label to command that makes a recording of a task file, or, with `source=` among its
+            overrides, of a system of its own.
         recordings: Label to path of a recording that is there already; ??? where the user is to give it.
         analyses: Label to command that compares all fits of a recording.
         summary: What the suite is for, in a sentence.
@@ -174,21 +180,33 @@ def make_suite(plain: Any, *, where: str = "suite") -> Suite:
         ValueError: Something is wrong; the message says where and names the nearest valid key.
     """
     suite = typed(Suite, plain, where)
-    simulated = bool(suite.tasks or suite.simulators or not suite.recordings)
-    for stage in fields(Suite):
-        if stage.name not in STAGES:
-            continue
-        entries: Mapping[str, Entry] = getattr(suite, stage.name)
-        if not entries and (simulated or stage.name not in ("tasks", "simulators")):
-            instead = ", and there are no recordings instead" if stage.name in ("tasks", "simulators") else ""
-            raise ValueError(f"{where}: {stage.name} names nothing to run{instead}")
-        for label, entry in entries.items():
-            _check(entry, label, f"{where}: {stage.name}.{label}")
-            _check_also(entry, stage.name, f"{where}: {stage.name}.{label}.also")
+    for stage in STAGES:
+        for label, entry in getattr(suite, stage).items():
+            _check(entry, label, f"{where}: {stage}.{label}", source_is_own=stage == "simulators")
+            _check_also(entry, stage, f"{where}: {stage}.{label}.also")
+    for stage in ("models", "analyses"):
+        if not getattr(suite, stage):
+            raise ValueError(f"{where}: {stage} names nothing to run")
+    _check_sources(suite, where)
     for label in suite.recordings:
         _check_label(label, f"{where}: recordings.{label}")
     _check_joint(suite, where)
     return suite
+
+
+def _check_sources(suite: Suite, where: str) -> None:
+    """Refuse a suite without recordings, simulators without tasks, and tasks that nothing simulates."""
+    if not (suite.simulators or suite.recordings or suite.tasks):
+        raise ValueError(f"{where}: simulators names nothing to run, and there are no recordings instead")
+    of_tasks = [label for label, entry in suite.simulators.items() if not entry.has_source]
+    if of_tasks and not suite.tasks:
+        raise ValueError(
+            f"{where}: simulators.{of_tasks[0]}: tasks names nothing to simulate: name a task, or add "
+            "source=SYSTEM to the overrides of a simulator that has a system of its own"
+        )
+    if suite.tasks and not of_tasks:
+        instead = "all simulators have sources of their own" if suite.simulators else "simulators is empty"
+        raise ValueError(f"{where}: nothing simulates tasks.{next(iter(suite.tasks))}: {instead}")
 
 
 def _check_joint(suite: Suite, where: str) -> None:
@@ -198,8 +216,8 @@ def _check_joint(suite: Suite, where: str) -> None:
             place = f"{where}: {stage}.{label}.joint"
             if stage != "models":
                 raise ValueError(f"{place}: only a model can be fitted to all recordings together")
-            if suite.tasks:
-                raise ValueError(f"{place}: is for a suite of recordings alone, and this one has tasks")
+            if suite.simulators:
+                raise ValueError(f"{place}: is for a suite of recordings alone, and this one simulates")
             if len(suite.recordings) < 2:
                 raise ValueError(
                     f"{place}: expected several recordings to fit together, got {len(suite.recordings)}"
@@ -220,7 +238,7 @@ def _check_label(label: str, where: str) -> None:
         raise ValueError(f"{where}: a label is made of letters, digits, '_', '.' and '-'")
 
 
-def _check(entry: Entry, label: str, where: str) -> None:
+def _check(entry: Entry, label: str, where: str, *, source_is_own: bool = False) -> None:
     _check_label(label, where)
     if entry.command and not LABEL.fullmatch(entry.command):
         raise ValueError(f"{where}.command: expected one word, got {entry.command!r}")
@@ -231,8 +249,10 @@ def _check(entry: Entry, label: str, where: str) -> None:
     if not entry.expected_s > 0:
         raise ValueError(f"{where}.expected_s: expected more than 0, got {entry.expected_s}")
     for override in entry.overrides:
-        key, equals, _ = override.partition("=")
+        key, equals, value = override.partition("=")
         if not equals:
             raise ValueError(f"{where}.overrides: expected KEY=VALUE, got {override!r}")
-        if key in RESERVED:
+        if key in RESERVED and not (key == "source" and source_is_own):
             raise ValueError(f"{where}.overrides: {key} is given by the benchmark, take it out")
+        if key == "source" and ("/" in value or value.endswith(".h5")):
+            raise ValueError(f"{where}.overrides: source= names a system here, not a file, got {value!r}")
