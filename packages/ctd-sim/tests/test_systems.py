@@ -245,6 +245,18 @@ def test_noise_moves_each_state_on_its_own():
         assert (moved.std(axis=0) > 0).all()
 
 
+def test_starts_that_differ_leave_the_curve_on_which_regions_tell_of_each_other():
+    tied = []
+    for spread in (0.0, 0.2):
+        _, trials = DoubleWellConfig(start_std=spread).simulate(0)
+        np.testing.assert_allclose(trials.initial_state.std(axis=0), spread, rtol=0.15, atol=1e-12)
+        np.testing.assert_allclose(trials.initial_state.mean(axis=0), [0.0, 0.5, -0.725, 0.0], atol=0.04)
+        b, c = trials.before()[trials.mode == 0][:, 1:3].T
+        tied.append(abs(np.corrcoef(b, c)[0, 1]))
+    assert tied[0] > 0.95
+    assert tied[1] < 0.3
+
+
 def test_sizes_and_seeds():
     for config, shape in (
         (DoubleWellConfig, (450, 75)),
@@ -263,6 +275,7 @@ def test_sizes_and_seeds():
     [
         (DoubleWellConfig(trials=0), "trials"),
         (DoubleWellConfig(noise=-1.0), "noise"),
+        (DoubleWellConfig(start_std=-0.1), "start_std"),
         (LotkaVolterraConfig(bins=20), "room"),
         (LotkaVolterraConfig(message_reference="median"), "median"),
         (ThreeRegionRNNConfig(share=2.0), "share"),

@@ -65,6 +65,8 @@ REGIONS = ("held_in=36", "held_out=12", "embedding=linear", "standardise=neuron"
 COUNTS_OF_REGIONS = (*REGIONS, "nonlinearity=softplus", "factor=0.5", "target_rate=loguniform")
 # A three-region network small and noisy enough for its messages to be found from its states at all.
 SMALL_NETWORK = ("system.units=10", "system.share=0.3", "system.amplitude=0.3", "system.noise=3.0")
+# A double well whose messages can be told from what each region does by itself.
+SPREAD_START = ("system.start_std=0.2",)
 GAUSSIAN_OF_REGIONS = (*REGIONS, "factor=1", "emission=gaussian")
 
 
@@ -137,6 +139,7 @@ COMMAND = Command(
         "regions_counts": COUNTS_OF_REGIONS,
         "regions_gaussian": GAUSSIAN_OF_REGIONS,
         "small_network": SMALL_NETWORK,
+        "spread_start": SPREAD_START,
     },
 )
 
