@@ -37,8 +37,10 @@ KEY = jax.random.key(0)
 class PlainJSLDS(JSLDS):
     """The equations as they stand, trial by trial; the loss is the same."""
 
-    def infer(self, params, inputs):  # type: ignore[override]
-        """Scan over the bins of each trial."""
+    def infer(self, params, inputs, *, noise=None):  # type: ignore[override]
+        """Scan over the bins of each trial, without noise."""
+        if noise is not None:
+            raise ValueError("the plain scan has no noise")
 
         def cell(h, u):
             return params.cell(h[None], params.cell.project(u)[None])[0]

@@ -223,6 +223,29 @@ def test_a_task_file_gives_what_the_recording_lacks(tmp_path):
     assert result.row("model", "state_r2_inferred_to_true").value == pytest.approx(1.0, abs=1e-6)
     assert result.spaces["truth"].points is not None
     assert [file.role for file in result.files] == ["truth", "task", "model"]
+    with cc.open(make_task(tmp_path / "other.h5", n_trials=20, n_states=4, seed=1)) as other:
+        common = {"trial": ids, "time": other.time, "producer": "test", "axes": {"neuron": 0}}
+        parents = [other.parent("network")]
+    with cc.create(tmp_path / "foreign.h5", "inference", name="foreign", parents=parents, **common) as writer:
+        writer.column("trials", "split", np.zeros(20))
+        writer.signal("states", states)
+    with pytest.raises(ValueError, match=r"foreign\.h5 was made from another task"):
+        analyse(tmp_path / "recording.h5", [tmp_path / "foreign.h5"], FAST, task=task)
+
+
+def test_a_model_of_states_alone_needs_no_neurons(recording, inference, tmp_path):
+    """As a task network's JSLDS, which knows nothing of the neurons that were recorded."""
+    arrays, trial, _ = signals_of(inference)
+    with cc.open(recording) as source:
+        common = {"trial": trial, "time": source.time, "producer": "test", "axes": {"neuron": 0}}
+        with cc.create(tmp_path / "states.h5", "inference", name="states", **common) as writer:
+            writer.column("trials", "split", source.tables["trials"]["split"])
+            writer.column("trials", "length", source.lengths)
+            writer.signal("states", arrays["states"])
+    found = analyse(recording, [inference, tmp_path / "states.h5"], FAST)
+    metric = "state_r2_true_to_inferred"
+    assert found.row("states", metric).value == pytest.approx(found.row("turned", metric).value)
+    assert found.row("states", "bps") is None
 
 
 @pytest.mark.parametrize("wrong", ["other recording", "changed", "missing trials", "same seed", "kind"])

@@ -1,4 +1,4 @@
-"""JSLDS: the forward derivative against Jacobians, closed forms, the loss in NumPy, files that replay."""
+"""JSLDS: the forward derivative against Jacobians, closed forms, the loss in NumPy, noise."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import ctd_contract as cc
 from ctd_contract.dynamics import Opaque
 from ctd_models_jax import tasks
-from ctd_models_jax.cli import COMMAND
 from ctd_models_jax.jslds import JSLDS, LossWeights, relative_error
 from ctd_models_jax.jslds.export import jslds_dynamics, network_dynamics
-from ctd_models_jax.tasks.config import BitMemoryConfig
 
 INPUTS, UNITS, TIME = 3, 5, 6
 KEY = jax.random.key(0)
@@ -145,86 +142,60 @@ def test_a_cell_goes_with_its_name():
         LossWeights(agreement=-1.0)
 
 
-TINY = ["task.n_bits=1", "task.n_time=8", "task.ignored_bins=2", "model.units=8", "n_trials=40"]
-SHORT = ["training.steps=200", "training.steps_per_call=50", "training.batch_size=16", "training.n_valid=32"]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    out = tmp_path_factory.mktemp("run")
-    assert COMMAND.invoke(["model=jslds", f"out={out}", *TINY, *SHORT, "training.learning_rate=0.02"]) == 0
-    return out
-
-
-def test_the_command_leaves_a_network_and_its_jslds(folder):
-    for name in ("task.h5", "inference.h5"):
-        assert not cc.validate(folder / name, level="full")
-    with cc.open(folder / "task.h5") as network, cc.open(folder / "inference.h5") as jslds:
-        assert (network.kind, network.dynamics().kind) == ("task", "gru")
-        assert (jslds.kind, jslds.dynamics().kind) == ("inference", "jslds")
-        (parent,) = jslds.provenance.parents
-        assert (parent.digest, parent.role) == (network.digest, "network")
-        assert network.provenance.run == jslds.provenance.run
-        assert [int(network.split(name).sum()) for name in ("train", "valid", "test")] == [28, 4, 8]
-        np.testing.assert_array_equal(network.phases["scored"], np.tile([2, 8], (40, 1)))
-        for file in (network, jslds):
-            inputs = file.signals["inputs"][:]
-            state = file.signals["initial_state"][:].astype(float)
-            for k in range(8):
-                state = file.dynamics().step(state, inputs[:, k])
-                np.testing.assert_allclose(file.signals["states"][:, k], state, atol=1e-4)
-            outputs = file.readout().evaluate(file.signals["states"][:])
-            np.testing.assert_allclose(file.signals["outputs"][:], outputs, atol=1e-4)
-        before = np.concatenate(
-            [jslds.signals["initial_state"][:][:, None], jslds.signals["states"][:, :-1]], axis=1
-        )
-        points, _ = jslds.dynamics().expansion_point(before, jslds.signals["inputs"][:])
-        np.testing.assert_allclose(jslds.signals["expansion_points"][:], points, atol=1e-5)
-
-
-def test_training_brings_both_together(folder):
-    with cc.open(folder / "task.h5") as network, cc.open(folder / "inference.h5") as jslds:
-        h, a = network.signals["states"][:], jslds.signals["states"][:]
-        assert np.linalg.norm(h - a) / np.linalg.norm(h) < 0.25
-        right = np.sign(jslds.signals["outputs"][:, 2:]) == network.signals["targets"][:, 2:]
-        assert right.mean() > 0.9
-    errors = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
-    column = errors[0].index("valid/relative_error")
-    assert float(errors[-1][column]) < 0.9 * float(errors[1][column])
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"cell": "lstm"}, "cell must be one of gru, tanh, relu, equinox, got 'lstm'"),
+        ({"activation": "elu"}, "activation must be one of tanh, relu, got 'elu'"),
+        ({"units": 0}, "units must be above 0"),
+        ({"input_kept": (True,)}, "a bool for each of 2 inputs, got 1"),
+        ({"noise_std": -1.0}, "noise_std must not be negative"),
+    ],
+)
+def test_a_wrong_setting_says_so(settings, words):
+    with pytest.raises(ValueError, match=words):
+        JSLDS(2, 1, **settings)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("cell", "words"),
     [
-        (["task=bit_memry"], "did you mean 'bit_memory'?"),
-        (["task.n_bit=2"], "did you mean 'task.n_bits'?"),
-        (["task.n_time=4"], "ignored_bins must leave one of 4 bins"),
-        (["model.cell=lstm"], "cell must be one of gru, tanh, relu"),
-        (["model.weights.agreement=-1"], "agreement must not be negative"),
-        (["training.schedule=linear"], "schedule must be one of"),
-        (["n_trials=3"], "n_trials must be at least 10"),
-        (["data=x.h5"], "data"),
-        (["preset=publishd"], "there is no preset 'publishd'"),
+        (
+            eqx.nn.GRUCell(2, 7, key=KEY),
+            r"inputs \(2,\) and states \(5,\) to states, got an error from GRUCell",
+        ),
+        (eqx.nn.LSTMCell(2, 5, key=KEY), "got an error from LSTMCell"),
+        (Linear(jnp.zeros((4, 5)), jnp.zeros((4, 2))), r"got \(4,\) from Linear"),
     ],
 )
-def test_bad_input_is_a_sentence(tmp_path, monkeypatch, capsys, arguments, words):
-    monkeypatch.chdir(tmp_path)
-    assert COMMAND.invoke(["model=jslds", *arguments]) == 2
-    assert words in capsys.readouterr().err
+def test_a_cell_of_other_sizes_says_so(cell, words):
+    with pytest.raises(ValueError, match=words):
+        JSLDS(2, 1, cell="equinox", units=5).initialize(KEY, cell)
 
 
-@pytest.mark.parametrize("name", ["published_bit_memory", "published_context_integration"])
-def test_presets_are_the_published_settings(name, capsys):
-    assert COMMAND.invoke(["model=jslds", f"preset={name}", "--cfg", "job"]) == 0
-    shown = capsys.readouterr().out
-    for line in (
-        "epsilon: 0.1",
-        "learning_rate: 0.02",
-        "decay: 0.9999",
-        "batch_size: 256",
-        "agreement: 10.0",
-    ):
-        assert line in shown
-    assert ("n_bits: 3" in shown) == (name == "published_bit_memory")
-    assert ("l2: 1.0e-05" in shown) == (name == "published_context_integration")
-    assert BitMemoryConfig().n_time == 25
+def test_noise_is_added_to_the_new_states_each_system_having_its_own():
+    model, params, inputs = make()
+    noise = 0.1 * jax.random.normal(jax.random.key(3), (2, 4, TIME, UNITS))
+    run = model.infer(params, inputs, noise=noise)
+    np.testing.assert_allclose(model.read(params, run.states), run.outputs, rtol=1e-5)
+    np.testing.assert_allclose(model.read(params, run.linear_states), run.linear_outputs, rtol=1e-5)
+    systems = (network_dynamics(model, params), jslds_dynamics(model, params))
+    for system, states, added in zip(systems, (run.states, run.linear_states), noise, strict=True):
+        state = np.broadcast_to(params.initial_state, (4, UNITS)).astype(float)
+        for k in range(TIME):
+            state = system.step(state, inputs[:, k]) + added[:, k]
+            np.testing.assert_allclose(states[:, k], state, atol=1e-5)
+
+
+def test_training_alone_has_noise_and_that_of_the_setting():
+    """A cell that forgets all has states that are the noise: the errors are those of its readout."""
+    still = Linear(jnp.zeros((UNITS, UNITS)), jnp.zeros((UNITS, INPUTS)))
+    model, params, _ = make(still, weights=LossWeights(rnn=1.0), noise_std=0.3)
+    inputs = jnp.zeros((2000, TIME, INPUTS))
+    trials = tasks.Trials(inputs, inputs, jnp.zeros((2000, TIME, 2)), jnp.ones(TIME))
+    expected = 0.3**2 * float((params.readout_weight**2).sum(1).mean())
+    found = [float(model.loss(params, trials, key=jax.random.key(n))["rnn"]) for n in range(2)]
+    assert found[0] != found[1]
+    np.testing.assert_allclose(found, expected, rtol=0.05)
+    assert float(model.loss(params, trials)["rnn"]) == 0.0
+    assert float(model.score(params, trials, key=KEY)["rnn"]) == 0.0

@@ -163,7 +163,9 @@ class Inference:
 
     def __init__(self, file: ContractFile, recording: Recording) -> None:
         _expect_kind(file, "inference", "inference")
-        _check_parent(file, recording.file)
+        for source in (recording.file, recording.task):
+            if source is not None:
+                _check_parent(file, source)
         self.file = file
         mine, theirs = cc.align(recording.file, file, common=True)
         rows = np.full(recording.file.sizes["trial"], -1)
@@ -171,8 +173,10 @@ class Inference:
         self.has = rows >= 0
         if len(file.time) != len(recording.file.time) or not _same_times(file.time, recording.file):
             raise ValueError(f"{file.path.name} has other time bins than {recording.file.path.name}")
-        columns = _neuron_columns(file, recording.file)
-        by_neuron = ["rates", "activity_prediction", *filter(_FORECAST.fullmatch, file.signals)]
+        candidates = ["rates", "activity_prediction", *filter(_FORECAST.fullmatch, file.signals)]
+        by_neuron = [name for name in candidates if name in file.signals]
+        # A model of the states alone, a task network's JSLDS say, needs no neurons.
+        columns = _neuron_columns(file, recording.file) if by_neuron else None
         signals: dict[str, Integers | None] = dict.fromkeys(by_neuron, columns)
         signals |= dict.fromkeys(("states", "inferred_inputs", "inputs", "mode_probability"))
         self.signals = {

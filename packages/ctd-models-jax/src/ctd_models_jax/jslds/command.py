@@ -9,6 +9,7 @@ from ctd_models_jax.tasks.config import TASKS
 
 NETWORK = "task.h5"
 _PUBLISHED = (
+    "task.n_time=25",
     "training.schedule=exponential",
     "training.learning_rate=0.02",
     "training.decay=0.9999",
@@ -16,14 +17,28 @@ _PUBLISHED = (
     "training.gradient_clip=10",
     "training.batch_size=256",
     "training.quiet_share=0",
+    "training.noise_std=0",
+    "model.gain=0.9",
+    "model.layers=2",
+    "model.activation=tanh",
+    "model.learned_input_point=false",
+    "model.weights.jslds=1",
+    "model.weights.fixed_point=100",
     "model.weights.agreement=10",
 )
-# Smith et al. 2021: settings of the authors' notebooks.
+# Smith et al. 2021: settings of the authors' notebooks, whatever the defaults are.
 PRESETS = {
-    "published_bit_memory": ("task=bit_memory", "training.steps=40000", *_PUBLISHED),
+    "published_bit_memory": (
+        *("task=bit_memory", "task.n_bits=3", "task.ignored_bins=5", "task.noise_std=0", *_PUBLISHED),
+        f"task.pulse_probability={2 / 3}",
+        *("model.cell=gru", "model.units=100", "model.weights.rnn=3", "model.weights.l2=0"),
+        "training.steps=40000",
+    ),
     "published_context_integration": (
-        *("task=context_integration", "task.biases=normal", "training.steps=50000", *_PUBLISHED),
+        *("task=context_integration", "task.bin_width_s=0.04", "task.noise_std=0.025", *_PUBLISHED),
+        *("task.biases=normal", "task.bias_scale=0.01", "task.switch_probability=0"),
         *("model.cell=tanh", "model.units=128", "model.weights.rnn=1", "model.weights.l2=1e-5"),
+        "training.steps=50000",
     ),
 }
 
@@ -44,7 +59,7 @@ def run(config: JSLDSFitConfig, run: Run) -> None:
     task, training = config.task, config.training
     settings = {**vars(config.model), "weights": LossWeights(**dataclasses.asdict(config.model.weights))}
     sizes = (len(task.input_names), len(task.target_names))
-    model = JSLDS(*sizes, **settings, input_kept=task.context_inputs)
+    model = JSLDS(*sizes, **settings, input_kept=task.context_inputs, noise_std=config.noise_std)
     start_key, fit_key, valid_key, trials_key = jax.random.split(jax.random.key(config.seed), 4)
     params, trainable = model.initialize(start_key)
     drawn = {"n_trials": training.batch_size, "quiet_share": training.quiet_share}

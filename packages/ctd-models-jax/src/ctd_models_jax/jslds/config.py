@@ -12,6 +12,8 @@ from ctd_models_jax.tasks.config import BitMemoryConfig, TaskConfig
 if TYPE_CHECKING:
     from ctd_models_jax.training import Stage
 
+MEMORY_NOISE_STD = 0.05
+
 
 @dataclass
 class WeightsConfig:
@@ -74,6 +76,11 @@ class JSLDSTrainingConfig:
         batch_size: Trials in a step.
         quiet_share: Share of them whose inputs, but for the context, fall silent in a random bin, so that
             memories must last: without such trials no fixed points need be there. Scores and files have none.
+        noise_std: Standard deviation of the noise on every new state of either system, per bin. It is drawn
+            for each system by itself, so that noise which lasts parts them and fixed points come to attract
+            from all sides; without it they are weak, and states creep. By default 0.05 where a task's
+            memories are discrete, and 0 where it integrates, which noise would add to. Scores and files
+            have none.
         learning_rate: Peak of the schedule.
         schedule: ``cosine``, ``exponential`` or ``constant``.
         decay: Factor per step of an exponential schedule.
@@ -87,6 +94,7 @@ class JSLDSTrainingConfig:
     steps: int = 3000
     batch_size: int = 64
     quiet_share: float = 0.5
+    noise_std: float | None = None
     learning_rate: float = 4e-3
     schedule: str = "cosine"
     decay: float = 0.9999
@@ -100,6 +108,8 @@ class JSLDSTrainingConfig:
         counts = ("steps", "batch_size", "n_valid", "steps_per_call", "checkpoint_every")
         require_positive(self, *counts, "learning_rate", "decay", "epsilon", "gradient_clip")
         require_share(self, "quiet_share")
+        if self.noise_std is not None:
+            require_not_negative(self, "noise_std")
         require_choice(self, "schedule", ("cosine", "exponential", "constant"))
 
     def stages(self) -> list[Stage]:
@@ -135,6 +145,12 @@ class JSLDSFitConfig(CommandConfig):
     training: JSLDSTrainingConfig = field(default_factory=JSLDSTrainingConfig)
     n_trials: int = 1000
     name: str | None = None
+
+    @property
+    def noise_std(self) -> float:
+        """Of the noise in training."""
+        own = MEMORY_NOISE_STD if self.task.discrete_memories else 0.0
+        return own if self.training.noise_std is None else self.training.noise_std
 
     def __post_init__(self) -> None:
         if self.n_trials < 10:

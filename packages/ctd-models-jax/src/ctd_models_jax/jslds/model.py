@@ -21,12 +21,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ctd_models_jax.cells import Cell, EquinoxCell, GatedCell, VanillaCell, normal
-from ctd_models_jax.checks import require_not_negative
+from ctd_models_jax.cells import NONLINEARITIES, Cell, EquinoxCell, GatedCell, VanillaCell, normal
+from ctd_models_jax.checks import require_choice, require_not_negative, require_positive
 from ctd_models_jax.jslds.expansion import Expansion
 from ctd_models_jax.jslds.step import Backend, linear_step
 from ctd_models_jax.tasks.trials import Trials
 from ctd_models_jax.training import all_trainable
+
+CELLS = ("gru", "tanh", "relu", "equinox")
 
 
 class Parameters(NamedTuple):
@@ -100,6 +102,7 @@ class JSLDS:
         learned_input_point: Whether E gives u* too, from a and u: (e_t, u*_t) = E([a_{t-1}, u_t]).
         input_kept: Which inputs have u* = u, a bool an input; () for none.
         weights: Of the loss.
+        noise_std: Standard deviation of the noise that training adds to every new h and, another, to every a.
     """
 
     inputs: int
@@ -112,6 +115,16 @@ class JSLDS:
     learned_input_point: bool = False
     input_kept: tuple[bool, ...] = ()
     weights: LossWeights = field(default_factory=LossWeights)
+    noise_std: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_positive(self, "outputs", "units", "gain", "layers")
+        require_not_negative(self, "inputs", "noise_std")
+        require_choice(self, "cell", CELLS)
+        require_choice(self, "activation", tuple(NONLINEARITIES))
+        if len(self.input_kept) not in (0, self.inputs):
+            kept = f"{len(self.input_kept)}: {self.input_kept}"
+            raise ValueError(f"input_kept must have a bool for each of {self.inputs} inputs, got {kept}")
 
     def initialize(self, key: Array, cell: eqx.Module | None = None) -> tuple[Parameters, Parameters]:
         """Draw parameters as published: normal weights, zeros in the expansion network.
@@ -138,17 +151,39 @@ class JSLDS:
         if (self.cell == "equinox") != (cell is not None):
             raise ValueError(f"expected a cell exactly with cell='equinox', got {cell} with {self.cell!r}")
         if cell is not None:
-            return EquinoxCell(cell)
+            return self._checked(EquinoxCell(cell))
         if self.cell == "gru":
             return GatedCell.draw(key, self.inputs, self.units, gain=self.gain)
         return VanillaCell.draw(key, self.inputs, self.units, gain=self.gain, nonlinearity=self.cell)
+
+    def _checked(self, cell: EquinoxCell) -> EquinoxCell:
+        """The cell, once its states have been seen to be vectors of the model's size."""
+        state, given = jnp.zeros((1, self.units)), jnp.zeros((1, self.inputs))
+        name = type(cell.cell).__name__
+        expected = f"expected a cell that takes inputs ({self.inputs},) and states ({self.units},) to states"
+        try:
+            new = jax.eval_shape(cell, state, given)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{expected}, got an error from {name}: {error}") from error
+        if getattr(new, "shape", None) != state.shape:
+            raise ValueError(f"{expected}, got {jax.tree.map(lambda a: a.shape[1:], new)} from {name}")
+        return cell
 
     def kept(self) -> Array:
         """(input,) which inputs have u* = u."""
         return jnp.asarray(self.input_kept or (False,) * self.inputs, bool)
 
-    def infer(self, params: Parameters, inputs: Array, *, backend: Backend = "fast") -> Rollout:
-        """Run the network and its linear system through inputs (trial, time, input)."""
+    def infer(
+        self, params: Parameters, inputs: Array, *, noise: Array | None = None, backend: Backend = "fast"
+    ) -> Rollout:
+        """Run the network and its linear system through inputs.
+
+        Args:
+            params: The parameters.
+            inputs: (trial, time, input).
+            noise: (2, trial, time, state) added to the new h and to the new a; None for none.
+            backend: Of each step, see `linear_step`.
+        """
         cell, kept = params.cell, self.kept()
         over_time = jnp.swapaxes(inputs, 0, 1)
         projected = cell.project(over_time)
@@ -156,16 +191,17 @@ class JSLDS:
         start = jnp.broadcast_to(params.initial_state, (inputs.shape[0], self.units))
 
         def step(carry: tuple[Array, Array], x: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple]:
-            (h, a), (u, p, u_point, p_point) = carry, x
+            (h, a), (u, p, u_point, p_point, (of_h, of_a)) = carry, x
             point = params.expansion(jnp.concatenate([a, u], -1) if self.learned_input_point else a)
             if self.learned_input_point:
                 u_point = jnp.where(kept, u, point[:, self.units :])
                 point, p_point = point[:, : self.units], cell.project(u_point)
             new = linear_step(cell, a, p, point, p_point, backend=backend)
-            h = cell(h, p)
-            return (h, new.state), (h, new.state, point, new.drift, u_point)
+            h, a = cell(h, p) + of_h, new.state + of_a
+            return (h, a), (h, a, point, new.drift, u_point)
 
-        given = (over_time, projected, fixed, cell.project(fixed))
+        added = jnp.zeros((len(over_time), 2)) if noise is None else jnp.transpose(noise, (2, 0, 1, 3))
+        given = (over_time, projected, fixed, cell.project(fixed), added)
         along = jax.lax.scan(step, (start, start), given)[1]
         h, a, points, drift, input_points = (jnp.swapaxes(values, 0, 1) for values in along)
         return Rollout(h, self.read(params, h), a, self.read(params, a), points, drift, input_points)
@@ -177,9 +213,19 @@ class JSLDS:
     def loss(
         self, params: Parameters, trials: Trials, *, key: Array | None = None, step: Array | int = 0
     ) -> dict[str, Array]:
-        """The published terms: errors of both in the task, drift at the points, distance of a from h, L2."""
-        del key, step
-        return self.terms(params, self.infer(params, trials.inputs), trials)
+        """The published terms: errors of both in the task, drift at the points, distance of a from h, L2.
+
+        Args:
+            params: The parameters.
+            trials: The batch.
+            key: Of the noise on the states, if there is any; without a key there is none.
+            step: Counts for nothing here.
+        """
+        del step
+        noise = None
+        if self.noise_std and key is not None:
+            noise = self.noise_std * jax.random.normal(key, (2, *trials.inputs.shape[:2], self.units))
+        return self.terms(params, self.infer(params, trials.inputs, noise=noise), trials)
 
     def terms(self, params: Parameters, run: Rollout, trials: Trials) -> dict[str, Array]:
         """The terms of the loss of a rollout."""

@@ -50,6 +50,11 @@ class TaskConfig:
         return (False,) * len(self.input_names)
 
     @property
+    def discrete_memories(self) -> bool:
+        """Whether what is to be kept is one of a few things, for each of which a fixed point can stand."""
+        return False
+
+    @property
     def noise_is_evidence(self) -> bool:
         """Whether targets follow from the inputs with their noise."""
         return False
@@ -93,6 +98,11 @@ class BitMemoryConfig(TaskConfig):
     def first_scored(self) -> int:
         """The bins before are ignored."""
         return self.ignored_bins
+
+    @property
+    def discrete_memories(self) -> bool:
+        """The bits."""
+        return True
 
 
 @dataclass
