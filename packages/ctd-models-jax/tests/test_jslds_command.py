@@ -13,6 +13,8 @@ import yaml
 
 import ctd_contract as cc
 from ctd_models_jax.cli import COMMAND
+from ctd_models_jax.jslds.config import JSLDSFitConfig, JSLDSTrainingConfig
+from ctd_models_jax.tasks import TASKS
 
 TINY = ["task.n_bits=1", "task.n_time=8", "task.ignored_bins=2", "model.units=8", "n_trials=40"]
 SHORT = ["training.steps=200", "training.steps_per_call=50", "training.batch_size=16", "training.n_valid=32"]
@@ -122,6 +124,14 @@ def test_bad_input_is_a_sentence(tmp_path, monkeypatch, capsys, arguments, words
     monkeypatch.chdir(tmp_path)
     assert COMMAND.invoke(["model=jslds", *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_noise_is_for_memories_that_are_discrete_unless_one_says_otherwise():
+    assert JSLDSFitConfig(task=TASKS["bit_memory"]()).noise_std == 0.05
+    assert JSLDSFitConfig(task=TASKS["context_integration"]()).noise_std == 0.0
+    assert JSLDSFitConfig(task=TASKS["sine_generation"]()).noise_std == 0.0
+    for task in TASKS.values():
+        assert JSLDSFitConfig(task=task(), training=JSLDSTrainingConfig(noise_std=0.1)).noise_std == 0.1
 
 
 PUBLISHED = {
