@@ -259,6 +259,7 @@ class JSLDS:
 
 
 def relative_error(run: Rollout) -> Array:
-    """‖h - a‖ / ‖h‖ in each bin of each trial, (trial, time)."""
+    """‖h - a‖ / ‖h‖ in each bin of each trial, (trial, time); where h is 0, 1 unless a is 0 too."""
     norm = jnp.linalg.norm(run.states, axis=-1)
-    return jnp.linalg.norm(run.states - run.linear_states, axis=-1) / norm
+    error = jnp.linalg.norm(run.states - run.linear_states, axis=-1)
+    return jnp.where(norm > 0, error / jnp.where(norm > 0, norm, 1.0), error > 0)
