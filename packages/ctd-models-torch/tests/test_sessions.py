@@ -7,6 +7,7 @@ import torch
 from session_toys import quick_fit, small_lfads, two_days
 from toys import draw
 
+from ctd_contract.command.sessions import session_names
 from ctd_contract.testing import make_recording
 from ctd_models_torch.batch import Batch
 from ctd_models_torch.config import GRUConfig, LinearReadoutConfig, RecordingConfig
@@ -15,7 +16,7 @@ from ctd_models_torch.fitting import fit, prepare_all
 from ctd_models_torch.lfads.config import AugmentationConfig, ControllerConfig, PriorConfig
 from ctd_models_torch.lfads.read_in_config import ReadInConfig
 from ctd_models_torch.sessions.batches import BalancedBatches, SuccessiveBatches
-from ctd_models_torch.sessions.recordings import open_recordings, session_names
+from ctd_models_torch.sessions.recordings import open_recordings
 
 CPU = torch.device("cpu")
 CONTROLLER = ControllerConfig(size=4, controls=2, encoder_size=3)

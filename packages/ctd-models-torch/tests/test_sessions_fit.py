@@ -12,6 +12,7 @@ from session_toys import SMALL, halves, quick_fit, small_lfads, two_days
 from toys import digest_of, signals_of
 
 import ctd_contract as cc
+from ctd_contract.command.sessions import INDEX
 from ctd_contract.testing import make_recording
 from ctd_models_torch.cli import COMMAND
 from ctd_models_torch.config import RecordingConfig
@@ -22,7 +23,6 @@ from ctd_models_torch.lfads.config import AugmentationConfig, ControllerConfig, 
 from ctd_models_torch.prediction import predict
 from ctd_models_torch.saved import load_model
 from ctd_models_torch.sessions.arguments import name_files
-from ctd_models_torch.sessions.results import INDEX
 from ctd_models_torch.training import ModelTraining
 
 NAMES = ("monday", "tuesday")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ctd_contract.command import Command, CommandConfig
+from ctd_contract.command.sessions import INDEX, RESULT, listed
 from ctd_models_torch.config import (
     FitConfig,
     GRUConfig,
@@ -19,8 +20,7 @@ from ctd_models_torch.config import (
 )
 from ctd_models_torch.presets import PRESETS
 from ctd_models_torch.registry import MODELS, READOUTS, TRAININGS
-from ctd_models_torch.sessions.arguments import listed, name_files
-from ctd_models_torch.sessions.results import INDEX, RESULT
+from ctd_models_torch.sessions.arguments import name_files
 
 if TYPE_CHECKING:
     from ctd_contract.command import Run

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ctd_contract as cc
+from ctd_contract.command.sessions import session_names
 from ctd_models_torch import inference
 from ctd_models_torch.config import RecordingConfig
 from ctd_models_torch.errors import InputError, shortened
 from ctd_models_torch.recording import Recording
 from ctd_models_torch.saved import load_model
-from ctd_models_torch.sessions.recordings import session_names
 from ctd_models_torch.shape import Shape
 
 

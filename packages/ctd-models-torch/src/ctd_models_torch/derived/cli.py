@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctd_contract.command import Command, CommandConfig, UserError
+from ctd_contract.command.sessions import RESULT
 from ctd_models_torch.config import RecordingConfig, require
-from ctd_models_torch.sessions.results import RESULT
 
 if TYPE_CHECKING:
     from ctd_contract.command import Run

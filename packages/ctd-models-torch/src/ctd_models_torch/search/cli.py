@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ctd_contract.command import Command, CommandConfig, Run
+from ctd_contract.command.sessions import INDEX, RESULT, listed
 from ctd_models_torch.config import (
     FitConfig,
     LinearReadoutConfig,
@@ -19,8 +20,6 @@ from ctd_models_torch.lfads.config import LFADSConfig, LFADSFitConfig
 from ctd_models_torch.presets import PRESETS
 from ctd_models_torch.registry import MODELS, READOUTS, TRAININGS
 from ctd_models_torch.search.config import SearchConfig
-from ctd_models_torch.sessions.arguments import listed
-from ctd_models_torch.sessions.results import INDEX, RESULT
 
 # What a search trains with unless it is told otherwise, also after a preset: the published way.
 DEFAULTS = (

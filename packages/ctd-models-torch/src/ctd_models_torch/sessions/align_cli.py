@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ctd_contract.command import Command, CommandConfig, Run
+from ctd_contract.command.sessions import listed
 from ctd_models_torch.config import RecordingConfig
 from ctd_models_torch.lfads.read_in_config import ReadInConfig
-from ctd_models_torch.sessions.arguments import listed
 
 
 @dataclass

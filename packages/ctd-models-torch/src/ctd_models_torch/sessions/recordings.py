@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import ctd_contract as cc
+from ctd_contract.command.sessions import session_names
 from ctd_models_torch.config import RecordingConfig
 from ctd_models_torch.errors import InputError, shortened
 from ctd_models_torch.recording import Recording
@@ -46,16 +46,6 @@ def open_recordings(
     if others:
         _share_memory(recordings, config.memory_mb * 2**20)
     return recordings
-
-
-def session_names(names: Sequence[str]) -> list[str]:
-    """Names that differ and that files can be called by: recordings of one name are numbered, from 1."""
-    plain = [re.sub(r"[^\w.-]+", "-", name).strip("-.") or "recording" for name in names]
-    numbered = [
-        f"{name}-{1 + plain[:index].count(name)}" if plain.count(name) > 1 else name
-        for index, name in enumerate(plain)
-    ]
-    return numbered if len(set(numbered)) == len(numbered) else session_names(numbered)
 
 
 def _check_alike(first: Recording, other: Recording) -> None:

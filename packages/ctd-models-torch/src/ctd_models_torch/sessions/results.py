@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctd_contract.command import sessions
+from ctd_contract.command.sessions import INDEX, RESULT
+
 if TYPE_CHECKING:
     from ctd_models_torch.recording import Recording
-
-RESULT = "inference.h5"
-# Written last: with it a fit of several recordings has finished.
-INDEX = "sessions.json"
 
 
 def file_names(recordings: Sequence[Recording]) -> list[str]:
     """Name of each recording's inference file; recordings of one fit have different names."""
-    if len(recordings) == 1:
-        return [RESULT]
-    return [f"inference_{recording.name}.h5" for recording in recordings]
+    return sessions.file_names([recording.name for recording in recordings])
 
 
 def write_index(folder: Path, recordings: Sequence[Recording]) -> None:
@@ -29,9 +24,7 @@ def write_index(folder: Path, recordings: Sequence[Recording]) -> None:
         {"name": recording.name, "file": name, "id": recording.file.id, "digest": recording.file.digest}
         for recording, name in zip(recordings, file_names(recordings), strict=True)
     ]
-    partial = folder / f".{INDEX}.{os.getpid()}.partial"
-    partial.write_text(json.dumps({"sessions": rows}, indent=1))
-    partial.replace(folder / INDEX)
+    sessions.write_index(folder, rows)
 
 
 def any_result(run: Path) -> Path:
