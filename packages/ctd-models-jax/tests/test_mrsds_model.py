@@ -329,6 +329,38 @@ def test_a_forecast_and_overshooting_are_steps_of_the_mean():
     np.testing.assert_allclose(overshot, np.mean(expected), rtol=1e-4)
 
 
+def test_the_gradient_of_overshooting_is_that_of_its_value():
+    """Along a direction, by differences; the emissions' gradient is found in the forward pass."""
+    model, params, trials = make()
+    inferred = jax.tree.map(np.asarray, compiled(model)[0](params, trials))
+    arrays, rest = eqx.partition(
+        (params.emissions, params.dynamics, jnp.asarray(inferred.states)), eqx.is_inexact_array
+    )
+
+    @jax.jit
+    @jax.value_and_grad
+    def value(arrays):
+        emissions, dynamics, states = eqx.combine(arrays, rest)
+        return 3.0 * overshooting(dynamics, params.mode_prior, emissions, states, inferred.modes, trials, 2)
+
+    rng, step = np.random.default_rng(0), 1e-2
+    gradient = value(arrays)[1]
+    for part in range(3):
+        along = [
+            jax.tree.map(lambda a, on=i == part: on * rng.normal(size=a.shape), a)
+            for i, a in enumerate(arrays)
+        ]
+        moved = [
+            jax.tree.map(lambda a, d, s=s: a + s * d.astype(np.float32), arrays, tuple(along))
+            for s in (step, -step)
+        ]
+        slope = (value(moved[0])[0] - value(moved[1])[0]) / (2 * step)
+        expected = sum(
+            np.vdot(g, d) for g, d in zip(*map(jax.tree.leaves, (gradient, tuple(along))), strict=True)
+        )
+        np.testing.assert_allclose(slope, expected, rtol=2e-2)
+
+
 def test_forecasts_see_nothing_of_what_they_are_of():
     model, params, trials = make()
     full = trials._replace(valid=np.ones_like(trials.valid), visible=np.ones_like(trials.visible))

@@ -12,7 +12,7 @@ from jax.scipy.special import gammaln
 from ctd_models_jax.mrsds.config import EmissionConfig
 from ctd_models_jax.mrsds.gaussian import LOG_2PI, Covariance, log_density, scaled
 from ctd_models_jax.mrsds.perceptron import Perceptron
-from ctd_models_jax.mrsds.regions import places
+from ctd_models_jax.mrsds.regions import slices
 
 _SMALLEST = 1e-6  # count per bin, lest a log be of zero
 
@@ -76,9 +76,12 @@ class Emissions(eqx.Module):
 
     def linear(self, x: Array) -> Array:
         """Outputs of the networks (..., neuron), before the link."""
-        region = places(self.sizes)[0]
-        parts = [network(x[..., region == r]) for r, network in enumerate(self.networks)]
-        return jnp.concatenate(parts, -1)[..., np.asarray(self.order)]
+        states = slices(self.sizes)
+        parts = [network(x[..., mine]) for network, mine in zip(self.networks, states, strict=True)]
+        linear = jnp.concatenate(parts, -1)
+        if self.order == tuple(range(len(self.order))):  # else the gradient adds up entry by entry
+            return linear
+        return linear[..., np.asarray(self.order)]
 
     def mean(self, x: Array) -> Array:
         """Expected activity, or count per bin, (..., neuron), of states (..., state)."""

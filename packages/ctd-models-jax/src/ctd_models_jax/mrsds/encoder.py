@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -49,12 +51,23 @@ class Block(eqx.Module):
 
     def __call__(self, values: Array, visible: Array) -> Array:
         """Values (trial, time, width), of which only those `visible` (trial, time) are attended to."""
-        query, key, value = jnp.einsum("phdw,btw->pbhtd", self.query, _normalised(self.first, values))
-        scores = jnp.einsum("bhtd,bhsd->bhts", query, key) / self.query.shape[2] ** 0.5
-        weights = jax.nn.softmax(jnp.where(visible[:, None, None, :] > 0, scores, _FAR), -1)
-        heads = jnp.einsum("bhts,bhsd->bthd", weights, value)
-        values = values + jnp.einsum("bthd,whd->btw", heads, self.mixed)
+        seen = _normalised(self.first, values)
+        each = partial(_attend, self.query, self.mixed)
+        if jax.default_backend() == "cpu":  # what one trial needs stays in its caches
+            mixed = jax.lax.map(lambda trial: each(*trial), (seen, visible))
+        else:
+            mixed = jax.vmap(each)(seen, visible)
+        values = values + mixed
         return values + self.feed_forward(_normalised(self.second, values))
+
+
+@jax.checkpoint
+def _attend(weights: Array, mixed: Array, values: Array, visible: Array) -> Array:
+    """Attention within one trial, (time, width); its scores are computed again in the backward pass."""
+    query, key, value = jnp.einsum("phdw,tw->phtd", weights, values)
+    scores = jnp.einsum("htd,hsd->hts", query / query.shape[-1] ** 0.5, key)
+    shares = jax.nn.softmax(jnp.where(visible > 0, scores, _FAR), -1)
+    return jnp.einsum("htd,whd->tw", jnp.einsum("hts,hsd->htd", shares, value), mixed)
 
 
 class Transformer(eqx.Module):
@@ -184,7 +197,7 @@ def positions(n_bins: int, width: int) -> Array:
     rates = 1e4 ** (-np.arange(0, width, 2) / width)
     angles = np.arange(n_bins)[:, None] * rates
     waves = np.stack([np.sin(angles), np.cos(angles)], -1).reshape(n_bins, -1)[:, :width]
-    return jnp.asarray(waves, jnp.float32)
+    return jnp.asarray(waves)
 
 
 def _normalised(layer: eqx.nn.LayerNorm, values: Array) -> Array:

@@ -5,8 +5,6 @@ Source: D. Hafner and others, Learning latent dynamics for planning from pixels,
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -17,7 +15,12 @@ from ctd_models_jax.mrsds.emissions import Emissions
 
 
 def advance(
-    dynamics: Dynamics, prior: ModePrior, states: Array, modes: Array, inputs: Array
+    dynamics: Dynamics,
+    prior: ModePrior,
+    states: Array,
+    modes: Array,
+    inputs: Array,
+    driven: Array | None = None,
 ) -> tuple[Array, Array]:
     """Expected states and mode probabilities one bin on, of states (..., state) and modes (..., mode).
 
@@ -27,9 +30,10 @@ def advance(
         states: (..., state).
         modes: (..., mode).
         inputs: (..., input) of the next bin.
+        driven: What the dynamics make of these, where that is known.
     """
     modes = jnp.einsum("...i,...ij->...j", modes, jnp.exp(prior.log_transitions(states, inputs)))
-    means = dynamics.means(states, dynamics.driven(inputs))
+    means = dynamics.means(states, dynamics.driven(inputs) if driven is None else driven)
     return jnp.einsum("...k,...ks->...s", modes, means), modes
 
 
@@ -57,15 +61,35 @@ def overshooting(
     values, scored = jnp.asarray(trials.values), jnp.asarray(trials.scored)
     time = jnp.arange(inputs.shape[1])
 
-    # Recomputed in the backward pass: memory of one bin's predictions instead of all.
-    @partial(jax.checkpoint)
+    driven = dynamics.driven(inputs)
+
     def step(carry: tuple[Array, Array], ahead: Array) -> tuple[tuple[Array, Array], Array]:
         before, weights = (jnp.roll(array, 1, 1) for array in carry)
-        states, modes = advance(dynamics, prior, before, weights, inputs)
+        states, modes = advance(dynamics, prior, before, weights, inputs, driven)
         reached = (time >= ahead)[None, :]
         states = jnp.where(reached[..., None], states, before)
-        found = emissions.log_likelihood(values, states, scored)
-        count = jnp.sum(jnp.where(reached[..., None], scored, 0.0))
-        return (states, modes), -jnp.sum(jnp.where(reached, found, 0.0)) / jnp.maximum(count, 1.0)
+        kept = jnp.where(reached[..., None], scored, 0.0)
+        total = _log_likelihood(emissions, states, values, kept)
+        return (states, modes), -total / jnp.maximum(jnp.sum(kept), 1.0)
 
     return jnp.mean(jax.lax.scan(step, (states, modes), 1 + jnp.arange(bins))[1])
+
+
+@jax.custom_vjp
+def _log_likelihood(emissions: Emissions, states: Array, values: Array, scored: Array) -> Array:
+    """Of all that is scored, with its gradient found in the same pass: nothing is kept or computed again."""
+    return jnp.sum(emissions.log_likelihood(values, states, scored))
+
+
+def _with_gradient(emissions: Emissions, states: Array, values: Array, scored: Array) -> tuple[Array, tuple]:
+    def total(emissions: Emissions, states: Array) -> Array:
+        return jnp.sum(emissions.log_likelihood(values, states, scored))
+
+    return jax.value_and_grad(total, (0, 1))(emissions, states)
+
+
+def _scaled(gradient: tuple, cotangent: Array) -> tuple:
+    return (*jax.tree.map(lambda part: cotangent * part, gradient), None, None)
+
+
+_log_likelihood.defvjp(_with_gradient, _scaled)

@@ -27,14 +27,26 @@ def places(sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
 
 def pad(values: Array, sizes: tuple[int, ...]) -> Array:
     """Channels (..., channel) by group, (..., group, place), zero past a group's size."""
-    group, place = places(sizes)
-    padded = jnp.zeros((*values.shape[:-1], len(sizes), max(sizes)), values.dtype)
-    return padded.at[..., group, place].set(values)
+    largest = max(sizes)
+    if min(sizes) == largest:
+        return values.reshape(*values.shape[:-1], len(sizes), largest)
+    groups = []  # by slices: a gather's gradient would be a scatter, which is slow
+    for group, size in zip(slices(sizes), sizes, strict=True):
+        width = [(0, 0)] * (values.ndim - 1) + [(0, largest - size)]
+        groups.append(jnp.pad(values[..., group], width))
+    return jnp.stack(groups, -2)
 
 
 def unpad(values: Array, sizes: tuple[int, ...]) -> Array:
     """Groups (..., group, place) as channels, (..., channel)."""
-    return values[(..., *places(sizes))]
+    if min(sizes) == max(sizes) == values.shape[-1]:
+        return values.reshape(*values.shape[:-2], -1)
+    return jnp.concatenate([values[..., group, :size] for group, size in enumerate(sizes)], -1)
+
+
+def slices(sizes: tuple[int, ...]) -> list[slice]:
+    """Channels of each group."""
+    return [slice(start, start + size) for start, size in zip(np.cumsum((0, *sizes)), sizes, strict=False)]
 
 
 class Networks(eqx.Module):
@@ -67,31 +79,33 @@ class Networks(eqx.Module):
             source: (..., source channel).
             x: (..., state).
         """
-        hidden = pad(source, self.source_sizes)[..., None, None, :, :]  # mode and region in front of source
-        local = pad(x, self.sizes)
+        # Mode, region and source stay in front of all else, so that no layer moves anything in memory.
+        free = (1,) * (source.ndim - 1)
+        hidden = jnp.moveaxis(pad(source, self.source_sizes), -2, 0)[None, None]
         own = np.eye(len(self.sizes), len(self.source_sizes), dtype=bool)[..., None]
+        apart = own.reshape(*own.shape, *free)
         for layer, weight in enumerate(self.weights):
             drive = _apply(weight, hidden)
             if self.biases is not None:
-                drive = drive + self.biases[layer]
+                bias = self.biases[layer]
+                drive = drive + bias.reshape(*bias.shape[:3], *free, -1)
             if self.local_weights is not None:
                 # A region's network to itself has its state as source already.
                 seen = jnp.where(own[..., None], 0.0, self.local_weights[layer])
-                drive = drive + jnp.einsum("kijod,...id->...kijo", seen, local)
+                drive = drive + jnp.einsum("kijod,...id->kij...o", seen, pad(x, self.sizes))
             active = ACTIVATIONS[self.activation](drive) if layer < len(self.weights) - 1 else drive
-            hidden = jnp.where(own, active, drive) if self.linear_between else active
-        # (..., mode, region, source, place) to (..., mode, source, state)
-        return unpad(jnp.swapaxes(hidden, -2, -3), self.sizes)
+            hidden = jnp.where(apart, active, drive) if self.linear_between else active
+        # (mode, region, source, ..., place) to (..., mode, source, region, place)
+        front = len(free) + 3
+        return unpad(jnp.transpose(hidden, [*range(3, front), 0, 2, 1, front]), self.sizes)
 
 
 def _apply(weight: Array, hidden: Array) -> Array:
     """W hidden, with mode, region and source in front of both; axes of length 1 are shared."""
-    modes, regions = weight.shape[:2]
-    if hidden.shape[-4] == 1 and hidden.shape[-3] == 1 and regions * modes > 1:
-        return jnp.einsum("kijod,...jd->...kijo", weight, hidden[..., 0, 0, :, :])
-    if modes == 1:
-        return jnp.einsum("ijod,...kijd->...kijo", weight[0], hidden)
-    return jnp.einsum("kijod,...kijd->...kijo", weight, hidden)
+    modes = max(weight.shape[0], hidden.shape[0])
+    weight = jnp.broadcast_to(weight, (modes, *weight.shape[1:]))
+    hidden = jnp.broadcast_to(hidden, (*weight.shape[:3], *hidden.shape[3:]))
+    return jnp.einsum("kij...d,kijod->kij...o", hidden, weight)
 
 
 def draw_networks(
