@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 import ctd_contract as cc
 import ctd_contract.testing as toys
 from ctd_models_jax.cli import COMMAND
-from ctd_models_jax.mrsds import data, export
+from ctd_models_jax.mrsds import data, export, sessions
 from ctd_models_jax.mrsds.command import build
 from ctd_models_jax.mrsds.config import (
     DynamicsConfig,
@@ -79,7 +79,7 @@ def test_activity_of_one_mode_is_written_too(tmp_path):
     model = build(settings, loaded)
     params, _ = eqx.filter_jit(model.initialize)(jax.random.key(0), *data.moments(loaded.trials))
     origin = export.Origin("toy", "a run", 0, {})
-    given = (tmp_path / "inference.h5", path, model, params, loaded.trials, origin)
+    given = (tmp_path / "inference.h5", sessions.read(path, ["inputs"]), model, params, origin)
     export.write(*given, count_from_mean=False)
     assert not [found for found in cc.validate(given[0], level="full") if found.severity == "error"]
     with cc.open(given[0]) as file:

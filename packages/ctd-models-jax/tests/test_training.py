@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ctd_models_jax import checkpoint
-from ctd_models_jax.training import Generated, NonFiniteLossError, Shuffled, Stage, fit
+from ctd_models_jax.training import Generated, NonFiniteLossError, Shuffled, ShuffledSets, Stage, fit
 from ctd_models_jax.training.record import CHECKPOINT, METRICS
 
 KEY = jax.random.key(0)
@@ -91,6 +91,18 @@ def test_an_epoch_sees_every_trial_once_and_each_epoch_another_order():
     assert [sorted(order.ravel()) for order in orders] == [list(range(8))] * 2
     assert (orders[0] != orders[1]).any()
     assert Shuffled(3, 8).plan(KEY).shape == (1, 3)
+
+
+def test_several_sets_are_balanced_and_none_is_left_out():
+    batches = ShuffledSets((4, 10), 8)
+    plan = np.asarray(batches.plan(KEY))
+    assert plan.shape == (batches.steps, 2, 4) == (2, 2, 4)
+    assert [sorted(row) for row in plan[:, 0]] == [list(range(4))] * 2
+    assert len(set(plan[:, 1].ravel())) == 8
+    small, large = batches.take([jnp.arange(4), 10 * jnp.arange(10)], jnp.asarray(plan[1]), KEY)
+    np.testing.assert_array_equal(small, plan[1, 0])
+    np.testing.assert_array_equal(large, 10 * plan[1, 1])
+    assert (np.asarray(batches.plan(jax.random.key(1))) != plan).any()
 
 
 def test_consecutive_steps_see_other_batches_and_other_noise():
@@ -203,7 +215,7 @@ def test_resuming_a_finished_fit_gives_its_result(tmp_path):
 
 KILLED = """
 import sys, time, pathlib, jax, jax.numpy as jnp
-from ctd_models_jax.training import Shuffled, Stage, fit
+from ctd_models_jax.training import Shuffled, ShuffledSets, Stage, fit
 x = jnp.arange(12.0) / 12
 def loss(params, batch, *, key, step):
     error = params["w"] * batch + params["b"] - 3 * batch - jax.random.normal(key)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from ctd_contract.command import Command, UserError
 from ctd_contract.command.errors import report_error
+from ctd_contract.command.sessions import expand_pattern, unquoted
 from ctd_contract.command.suggest import nearest
+from ctd_models_jax.saved import name_model, read_notes
 
 NAME = "ctd-models-jax"
 # Where the command of each model is defined (as COMMAND); loaded once it is chosen.
@@ -33,6 +36,7 @@ class ModelsCommand:
     def invoke(self, arguments: Sequence[str]) -> int:
         """Run with these arguments; return the exit code: 0, 2 for bad input, 1 for a failed run."""
         try:
+            arguments = [name_model(expand_pattern(argument)) for argument in arguments]
             command = chosen(arguments)
         except UserError as error:
             return report_error(error, command=NAME, debug=False)
@@ -42,10 +46,15 @@ class ModelsCommand:
 def chosen(arguments: Sequence[str]) -> Command:
     """The command of the model that the arguments name; of several in a sweep, the one that they share.
 
+    With ``predict=`` and no ``model=`` it is that of the fitted model.
+
     Raises:
         UserError: There is no such model, or a sweep goes over models with different settings.
     """
     named = [argument.split("=", 1)[1] for argument in arguments if argument.startswith("model=")]
+    fitted = [argument.split("=", 1)[1] for argument in arguments if argument.startswith("predict=")]
+    if fitted and not named:
+        named = [read_notes(Path(unquoted(fitted[-1])))["model"]]
     models = named[-1].split(",") if named else [DEFAULT]
     for name in models:
         if name not in MODELS:

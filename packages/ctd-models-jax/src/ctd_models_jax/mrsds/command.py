@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ctd_contract.command import Command, Run, RunFailed, UserError, progress
+from ctd_contract.command.sessions import INDEX, RESULT, file_names, listed, write_index
 from ctd_models_jax import accelerator
 from ctd_models_jax.mrsds.config import MRSDSConfig, MRSDSFitConfig
+from ctd_models_jax.saved import FILE, read_notes
 
 if TYPE_CHECKING:
     from ctd_models_jax.mrsds import MRSDS
     from ctd_models_jax.mrsds.data import Regions
 
+NAME = "mrsds"
 _TOY = (
     *("model.states=[2]", "model.inputs=[inputs]", "model.dynamics.layers=[32,32]"),
     *("model.dynamics.activation=relu", "model.dynamics.communication=additive"),
@@ -49,34 +53,44 @@ PRESETS = {
 
 
 def run(config: MRSDSFitConfig, run: Run) -> None:
-    """Fit the model that `config` describes and write ``inference.h5``."""
+    """Fit the model that `config` describes, or apply a fitted one, and write what it infers."""
     accelerator.set_threads(config.threads)
 
+    if config.predict is None:
+        fit_and_write(config, run)
+    else:
+        predict(config, run)
+
+
+def fit_and_write(config: MRSDSFitConfig, run: Run) -> None:
+    """Fit to one recording or several; write ``inference.h5``, or a file for each and ``sessions.json``."""
     from functools import partial
 
     import equinox as eqx
     import jax
 
-    from ctd_models_jax.mrsds import data, export
-    from ctd_models_jax.training import NonFiniteLossError, Shuffled, fit
+    from ctd_models_jax.mrsds import data, export, prediction, sessions
+    from ctd_models_jax.mrsds.joint import JointMRSDS
+    from ctd_models_jax.training import NonFiniteLossError, ShuffledSets, fit
 
+    training = config.training
     try:
-        recording = data.load(config.data, config.model.inputs)
-        model = build(config.model, recording)
+        recordings = sessions.read_together(listed(config.data), config.model.inputs)
+        models = [build(config.model, one.recording) for one in recordings]
     except ValueError as error:
         raise UserError(str(error)) from error
-    train, valid = (
-        jax.tree.map(lambda a, s=s: a[recording.splits[s]], recording.trials) for s in ("train", "valid")
-    )
+    model = JointMRSDS(tuple(one.identity.name for one in recordings), tuple(models))
+    train, valid = ([one.recording.of_split(split) for one in recordings] for split in ("train", "valid"))
     start_key, fit_key = jax.random.split(jax.random.key(config.seed))
-    params, trainable = eqx.filter_jit(model.initialize)(start_key, *data.moments(train))
-    batches = Shuffled(len(train.values), config.training.batch_size)
-    stages = config.training.stages()
+    moments = [data.moments(trials) for trials in train]
+    params, trainable = eqx.filter_jit(model.initialize)(start_key, *zip(*moments, strict=True))
+    batches = ShuffledSets(tuple(len(trials.values) for trials in train), training.batch_size)
+    stages = training.stages()
     try:
         with progress(sum(stage.length(batches.steps) for stage in stages), "fitting mrsds") as bar:
             result = fit(
                 *(params, trainable),
-                partial(model.loss, **config.training.weights()),
+                partial(model.loss, **training.weights()),
                 batches,
                 stages=stages,
                 key=fit_key,
@@ -86,17 +100,49 @@ def run(config: MRSDSFitConfig, run: Run) -> None:
                 monitor=model.monitor,
                 folder=run.folder,
                 resume=run.resume,
-                checkpoint_every=config.training.checkpoint_every,
+                checkpoint_every=training.checkpoint_every,
                 after_epoch=lambda figures: bar.advance(
                     train=float(figures["train/loss"]), valid=float(figures["valid/loss"])
                 ),
             )
     except NonFiniteLossError as error:
         raise RunFailed(str(error)) from error
-    origin = export.Origin(config.name or "mrsds", run.id, config.seed, run.config)
-    from_mean = config.message_reference == "mean"
-    given = (model, result.params, recording.trials, origin)
-    export.write(run.result, config.data, *given, count_from_mean=from_mean, ahead=config.forecasts)
+    identities = [one.identity for one in recordings]
+    kept = {"seed": config.seed, "config": run.config}
+    prediction.save(run.folder / FILE, result.params, model, identities, **kept)
+    files = file_names(model.names)
+    origin = export.Origin(config.name or NAME, run.id, config.seed, run.config)
+    for index, (session, file) in enumerate(zip(recordings, files, strict=True)):
+        given = (session, models[index], model.of(result.params, index), origin)
+        export.write(run.folder / file, *given, **_writing(config))
+    if len(recordings) > 1:
+        rows = [
+            {"name": one.identity.name, "file": file, "id": one.id, "digest": one.digest}
+            for one, file in zip(recordings, files, strict=True)
+        ]
+        write_index(run.folder, rows)
+
+
+def predict(config: MRSDSFitConfig, run: Run) -> None:
+    """Apply a fitted model to a recording of the neurons of one of its sessions."""
+    from ctd_models_jax.mrsds import export, prediction, sessions
+
+    path = Path(config.predict or "")
+    notes = read_notes(path)
+    try:
+        model, params, identities = prediction.load(path, notes)
+        session = sessions.read(listed(config.data)[0], model.models[0].settings.inputs)
+        index = prediction.session_of(identities, session, config.session)
+        session = session.ordered(identities[index].regions)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    origin = export.Origin(config.name or NAME, run.id, notes["seed"], notes["config"])
+    given = (session, model.models[index], model.of(params, index), origin)
+    export.write(run.result, *given, **_writing(config))
+
+
+def _writing(config: MRSDSFitConfig) -> dict[str, Any]:
+    return {"count_from_mean": config.message_reference == "mean", "ahead": config.forecasts}
 
 
 def build(settings: MRSDSConfig, recording: Regions) -> MRSDS:
@@ -122,11 +168,12 @@ COMMAND = Command(
     name="ctd-models-jax",
     config=MRSDSFitConfig,
     run=run,
-    result="inference.h5",
-    summary="(model=mrsds) fit a dynamical system of regions that talk to each other, in several modes",
+    result=lambda config: INDEX if len(listed(config.data)) > 1 else RESULT,
+    summary="(model=mrsds) fit a dynamical system of regions that talk to each other, in several modes, to "
+    "one or several recordings, or apply a fitted one (predict=FOLDER)",
     example="ctd-models-jax model=mrsds data=recording.h5 model.modes=2",
     groups={"model": {"mrsds": MRSDSConfig}},
     choices={"model": "mrsds"},
     presets=PRESETS,
-    files=("data",),
+    files=("data", "predict"),
 )

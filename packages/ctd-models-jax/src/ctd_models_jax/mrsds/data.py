@@ -50,6 +50,11 @@ class Regions:
     n_regions: int
     signal: str
 
+    def of_split(self, name: str) -> Trials:
+        """The trials of a split."""
+        rows = self.splits[name]
+        return Trials(*(array[rows] for array in self.trials))
+
     @property
     def partial(self) -> bool:
         """Whether some bins have neurons that were observed and others that weren't."""

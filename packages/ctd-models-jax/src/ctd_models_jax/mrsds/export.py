@@ -17,12 +17,12 @@ import ctd_contract as cc
 from ctd_contract.dynamics import Probe, SwitchingMLP
 from ctd_contract.readout import Layer
 from ctd_models_jax.in_blocks import in_blocks
-from ctd_models_jax.mrsds.data import Trials
 from ctd_models_jax.mrsds.emissions import Emissions
 from ctd_models_jax.mrsds.forecasts import forecasts
 from ctd_models_jax.mrsds.model import MRSDS, Parameters
 from ctd_models_jax.mrsds.regions import Networks, places
 from ctd_models_jax.mrsds.results import Inferred, Messages
+from ctd_models_jax.mrsds.sessions import Session
 
 
 class Origin(NamedTuple):
@@ -103,10 +103,9 @@ def readout(emissions: Emissions, *, scale: float) -> cc.Readout:
 
 def write(
     path: Path,
-    data: str | Path,
+    session: Session,
     model: MRSDS,
     params: Parameters,
-    trials: Trials,
     origin: Origin,
     *,
     count_from_mean: bool,
@@ -115,15 +114,15 @@ def write(
     """Write the inference file of a fitted model for every trial of its recording.
 
     Args:
-        path: The file.
-        data: The recording.
+        path: The file; one that is there is of this run, and replaced.
+        session: The recording.
         model: The model.
         params: Its parameters.
-        trials: All trials of the recording.
         origin: Where the file comes from.
         count_from_mean: Whether messages are counted from the mean of all inferred states.
         ahead: How many bins ahead forecasts are made.
     """
+    trials, file_regions = session.recording.trials, np.asarray(session.file_regions)
     inferred: Inferred = in_blocks(model.infer, params, trials)
     valid = np.asarray(trials.valid) > 0
     reference = jnp.asarray(inferred.states[valid].mean(0)) if count_from_mean else None
@@ -134,32 +133,31 @@ def write(
 
     messages, input_messages = in_blocks(told, params, (inferred, trials.inputs))
     per_input = model.inputs > 0 and input_messages.shape[2] == model.inputs
-    with cc.open(data) as file:
-        bin_width_s = file.bin_width_s
     counts = model.family != "gaussian"
-    scale = 1 / bin_width_s if counts else 1.0
+    scale = 1 / session.identity.bin_width_s if counts else 1.0
     signals: dict[str, Any] = {"rates" if counts else "activity_prediction": inferred.prediction * scale}
     if ahead:
         blocks = in_blocks(partial(forecasts, model, bins=tuple(ahead)), params, trials)
         signals |= {f"forecast_{bins}": blocks[bins] * scale for bins in ahead}
     cc.write_inference(
         path,
-        data,
+        session.path,
         **signals,
         states=inferred.states,
         mode_probability=inferred.modes if model.settings.modes > 1 else None,
-        messages=messages,
+        messages=messages[:, :, np.argsort(file_regions)],
         input_messages=input_messages if per_input else None,
         dynamics=portable_dynamics(model, params),
         probe=probe(params, inferred, trials.inputs, seed=origin.seed),
         readout=readout(params.emissions, scale=scale),
-        columns={("states", "region"): places(model.sizes)[0].astype(np.int32)},
+        columns={("states", "region"): file_regions[places(model.sizes)[0]].astype(np.int32)},
         name=origin.name,
         model="mrsds",
         producer="ctd-models-jax",
         seed=origin.seed,
         run=origin.run,
         config=dict(origin.config),
+        overwrite=True,
     )
 
 
