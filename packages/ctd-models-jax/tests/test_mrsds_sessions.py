@@ -51,7 +51,7 @@ def days(tmp_path_factory):
     """Two days with other neurons, trials and lengths, whose files name regions in another order."""
     folder = tmp_path_factory.mktemp("days")
     monday = record(folder / "monday.h5", [0, 0, 0, 1, 1], "VS")
-    tuesday = record(folder / "tuesday.h5", [0, 0, 1, 1, 0, 1, 1], "SV", seed=1, n_trials=30, n_time=12)
+    tuesday = record(folder / "tuesday.h5", [0, 0, 0, 1, 1, 1, 1], "SV", seed=1, n_trials=30, n_time=12)
     return [monday, tuesday]
 
 
@@ -75,7 +75,7 @@ def test_regions_are_matched_by_name(days):
     assert [s.identity.name for s in (monday, tuesday)] == ["monday", "tuesday"]
     assert monday.identity.regions == tuesday.identity.regions == ("V", "S")
     assert monday.recording.neuron_regions == (0, 0, 0, 1, 1)
-    assert tuesday.recording.neuron_regions == (1, 1, 0, 0, 1, 0, 0)
+    assert tuesday.recording.neuron_regions == (1, 1, 1, 0, 0, 0, 0)
     assert (monday.file_regions, tuesday.file_regions) == ((0, 1), (1, 0))
 
 

@@ -106,6 +106,14 @@ class Emissions(eqx.Module):
 
         With a full covariance a bin counts where all its neurons are scored.
         """
+        return self.log_ratio(values, x, scored) + jnp.sum(jnp.where(scored > 0, self.base(values), 0.0), -1)
+
+    def base(self, values: Array) -> Array:
+        """What of a value's log density no parameter changes, (..., neuron): of counts -log(count!)."""
+        return jnp.zeros_like(values) if self.family == "gaussian" else -gammaln(values + 1)
+
+    def log_ratio(self, values: Array, x: Array, scored: Array) -> Array:
+        """Log density less `base`: as `log_likelihood`, without what takes longest to compute of counts."""
         if self.noise is not None and not self.noise.diagonal:
             density = log_density(values - self.linear(x), self.noise.factor())
             return jnp.where(scored.min(-1) > 0, density, 0.0)
@@ -116,12 +124,13 @@ class Emissions(eqx.Module):
         if self.noise is not None:
             whitened = (values - linear) * jnp.exp(-self.noise.log_scale)
             return -0.5 * (whitened**2 + LOG_2PI) - self.noise.log_scale
-        log_mean = linear if self.link == "exp" else jnp.log(jax.nn.softplus(linear) + _SMALLEST)
+        mean = jnp.exp(linear) if self.link == "exp" else jax.nn.softplus(linear) + _SMALLEST
+        log_mean = linear if self.link == "exp" else jnp.log(mean)
         if self.log_dispersion is None:
-            return values * log_mean - jnp.exp(log_mean) - gammaln(values + 1)
+            return values * log_mean - mean
         r = jnp.exp(self.log_dispersion)
         log_total = jnp.logaddexp(self.log_dispersion, log_mean)
-        ways = gammaln(values + r) - gammaln(r) - gammaln(values + 1)
+        ways = gammaln(values + r) - gammaln(r)
         return ways + r * (self.log_dispersion - log_total) + values * (log_mean - log_total)
 
     def sample(self, x: Array, key: Array) -> Array:

@@ -62,6 +62,7 @@ def overshooting(
     time = jnp.arange(inputs.shape[1])
 
     driven = dynamics.driven(inputs)
+    base = jnp.where(scored > 0, emissions.base(values), 0.0).sum((0, 2))  # (time,): the same however far
 
     def step(carry: tuple[Array, Array], ahead: Array) -> tuple[tuple[Array, Array], Array]:
         before, weights = (jnp.roll(array, 1, 1) for array in carry)
@@ -69,21 +70,21 @@ def overshooting(
         reached = (time >= ahead)[None, :]
         states = jnp.where(reached[..., None], states, before)
         kept = jnp.where(reached[..., None], scored, 0.0)
-        total = _log_likelihood(emissions, states, values, kept)
+        total = _log_ratio(emissions, states, values, kept) + jnp.sum(jnp.where(time >= ahead, base, 0.0))
         return (states, modes), -total / jnp.maximum(jnp.sum(kept), 1.0)
 
     return jnp.mean(jax.lax.scan(step, (states, modes), 1 + jnp.arange(bins))[1])
 
 
 @jax.custom_vjp
-def _log_likelihood(emissions: Emissions, states: Array, values: Array, scored: Array) -> Array:
+def _log_ratio(emissions: Emissions, states: Array, values: Array, scored: Array) -> Array:
     """Of all that is scored, with its gradient found in the same pass: nothing is kept or computed again."""
-    return jnp.sum(emissions.log_likelihood(values, states, scored))
+    return jnp.sum(emissions.log_ratio(values, states, scored))
 
 
 def _with_gradient(emissions: Emissions, states: Array, values: Array, scored: Array) -> tuple[Array, tuple]:
     def total(emissions: Emissions, states: Array) -> Array:
-        return jnp.sum(emissions.log_likelihood(values, states, scored))
+        return jnp.sum(emissions.log_ratio(values, states, scored))
 
     return jax.value_and_grad(total, (0, 1))(emissions, states)
 
@@ -92,4 +93,4 @@ def _scaled(gradient: tuple, cotangent: Array) -> tuple:
     return (*jax.tree.map(lambda part: cotangent * part, gradient), None, None)
 
 
-_log_likelihood.defvjp(_with_gradient, _scaled)
+_log_ratio.defvjp(_with_gradient, _scaled)
