@@ -19,7 +19,7 @@ from ctd_models_jax.lfads_jslds.config import (
 )
 from ctd_models_jax.lfads_jslds.encoder import seen_by_controller
 from ctd_models_jax.lfads_jslds.export import jslds_dynamics, network_dynamics
-from ctd_models_jax.mrsds.data import Trials
+from ctd_models_jax.recording import Trials
 
 TRIALS, TIME, INPUTS, UNITS = 5, 6, 2, 4
 HELD_IN = (True, False, True, True, False)

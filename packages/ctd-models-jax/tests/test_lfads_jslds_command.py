@@ -160,4 +160,4 @@ def test_recordings_that_differ_in_what_is_shared_are_refused(recording, tmp_pat
     assert COMMAND.invoke([f"data=[{recording},{other}]", *line]) == 2
     assert "they differ in the number of bins: 9 and 8" in capsys.readouterr().err
     assert COMMAND.invoke([f"data=[{recording},{recording}]", *line]) == 2
-    assert "is given twice" in capsys.readouterr().err
+    assert "are the same recording" in capsys.readouterr().err

@@ -22,6 +22,8 @@ from ctd_models_jax.mrsds.config import (
     MRSDSConfig,
     MRSDSTrainingConfig,
 )
+from ctd_models_jax.origin import Origin
+from ctd_models_jax.recording import moments
 from ctd_models_jax.training import Shuffled, fit
 
 TINY = (
@@ -77,8 +79,8 @@ def test_activity_of_one_mode_is_written_too(tmp_path):
     )
     loaded = data.load(path, ["inputs"])
     model = build(settings, loaded)
-    params, _ = eqx.filter_jit(model.initialize)(jax.random.key(0), *data.moments(loaded.trials))
-    origin = export.Origin("toy", "a run", 0, {})
+    params, _ = eqx.filter_jit(model.initialize)(jax.random.key(0), *moments(loaded.trials))
+    origin = Origin("toy", "a run", 0, {})
     given = (tmp_path / "inference.h5", sessions.read(path, ["inputs"]), model, params, origin)
     export.write(*given, count_from_mean=False)
     assert not [found for found in cc.validate(given[0], level="full") if found.severity == "error"]

@@ -12,9 +12,10 @@ import pytest
 
 import ctd_contract as cc
 from ctd_models_jax.cli import COMMAND
-from ctd_models_jax.mrsds import MRSDS, data, sessions
+from ctd_models_jax.mrsds import MRSDS, sessions
 from ctd_models_jax.mrsds.config import DynamicsConfig, EncoderConfig, MRSDSConfig
 from ctd_models_jax.mrsds.joint import JointMRSDS
+from ctd_models_jax.recording import moments
 
 TINY = (
     *("model=mrsds", "model.states=[2,1]", "model.dynamics.layers=[4]", "training.steps=4"),
@@ -62,7 +63,7 @@ def joint(days):
     models = [MRSDS(s.recording.neuron_regions, s.recording.held_in, 1, "poisson", SETTINGS) for s in read]
     model = JointMRSDS(("monday", "tuesday"), tuple(models))
     trials = [s.recording.of_split("train") for s in read]
-    means, stds = zip(*map(data.moments, trials), strict=True)
+    means, stds = zip(*map(moments, trials), strict=True)
     params, flags = eqx.filter_jit(model.initialize)(jax.random.key(0), means, stds)
     rng = np.random.default_rng(0)
     arrays, rest = eqx.partition(params, eqx.is_inexact_array)
@@ -149,12 +150,12 @@ def test_scores_are_those_of_each_day(joint, outputs):
 def test_one_session_is_the_model_of_one(joint):
     models, trials = joint[0].models, joint[3]
     alone, model = models[0], JointMRSDS(("monday",), models[:1])
-    moments, key = data.moments(trials[0]), jax.random.key(5)
+    first, key = moments(trials[0]), jax.random.key(5)
 
     @eqx.filter_jit
     def both(key):
-        expected, flags = alone.initialize(key, *moments)
-        params, joint_flags = model.initialize(key, *([part] for part in moments))
+        expected, flags = alone.initialize(key, *first)
+        params, joint_flags = model.initialize(key, *([part] for part in first))
         assert jax.tree.leaves(model.of(joint_flags, 0)) == jax.tree.leaves(flags)
         return [
             (

@@ -88,7 +88,17 @@ def float64_probe(
     """
     state, given = Probe.points(states, inputs, seed)
     with jax.enable_x64(True):
-        exact = jax.tree.map(
-            lambda a: jnp.asarray(np.asarray(a), jnp.float64) if eqx.is_inexact_array(a) else a, params
-        )
-        return Probe(state, given, np.asarray(step(exact, jnp.asarray(state), jnp.asarray(given))))
+        exact = step(in_float64(params), jnp.asarray(state), jnp.asarray(given))
+        return Probe(state, given, np.asarray(exact))
+
+
+def in_float64(tree: Any) -> Any:
+    """Parameters in double precision, which has to be enabled."""
+    return jax.tree.map(
+        lambda a: jnp.asarray(np.asarray(a), jnp.float64) if eqx.is_inexact_array(a) else a, tree
+    )
+
+
+def network_step(params: Any, state: jax.Array, given: jax.Array) -> jax.Array:
+    """The next state (point, state) of a model's network, its ``params.cell``."""
+    return params.cell(state, params.cell.project(given))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from ctd_contract.command import Command, Run, RunFailed, UserError, progress
+from ctd_contract.command import Command, Run, UserError
 from ctd_models_jax import accelerator
 from ctd_models_jax.autoencoder.config import FitConfig, GRUConfig, LDSConfig
+from ctd_models_jax.origin import Origin
 
 
 def run(config: FitConfig, run: Run) -> None:
@@ -14,56 +15,39 @@ def run(config: FitConfig, run: Run) -> None:
     accelerator.set_threads(config.threads)
 
     import jax
-    import numpy as np
 
     from ctd_models_jax import recording
     from ctd_models_jax.autoencoder import SequentialAutoencoder, export
-    from ctd_models_jax.training import NonFiniteLossError, Shuffled, fit
+    from ctd_models_jax.fitting import fit_run
+    from ctd_models_jax.training import Shuffled
 
     try:
-        data, splits, held_out = recording.load(config.data, config.model.inputs)
+        data = recording.load(config.data, config.model.inputs, signals=["spikes"])
     except ValueError as error:
         raise UserError(str(error)) from error
     cell = run.config["model"]["name"]
     model = SequentialAutoencoder(
-        held_in=tuple((~held_out).tolist()),
-        inputs=data.inputs.shape[-1],
+        held_in=data.held_in,
+        inputs=data.trials.inputs.shape[-1],
         cell=cell,
         units=config.model.units,
         encoder_units=config.model.encoder_units,
         dropout=config.model.dropout,
     )
-    train, valid = (jax.tree.map(lambda a, s=s: a[splits[s]], data) for s in ("train", "valid"))
-    mean_counts = train.counts.sum((0, 1)) / np.maximum(train.scored.sum((0, 1)), 1.0)
+    train, valid = data.of_split("train"), data.of_split("valid")
     key = jax.random.key(config.seed)
-    params, trainable = model.initialize(key, mean_counts)
-    try:
-        with progress(config.training.epochs, f"fitting {cell}") as bar:
-            result = fit(
-                *(params, trainable),
-                partial(model.loss, hidden_share=config.training.coordinated_dropout),
-                Shuffled(len(train.counts), config.training.batch_size),
-                stages=config.training.stages(),
-                key=key,
-                train=train,
-                valid=valid,
-                score=model.score,
-                folder=run.folder,
-                resume=run.resume,
-                checkpoint_every=config.training.checkpoint_every,
-                after_epoch=lambda figures: bar.advance(
-                    train=float(figures["train/loss"]), valid=float(figures["valid/loss"])
-                ),
-            )
-    except NonFiniteLossError as error:
-        raise RunFailed(str(error)) from error
-    export.write(
-        *(run.result, config.data, model, result.params, data),
-        name=config.name or f"sae_{cell}_jax",
-        inputs=config.model.inputs,
-        seed=config.seed,
-        config=run.config,
+    params = fit_run(
+        *(run, config.training, *model.initialize(key, recording.moments(train)[0])),
+        partial(model.loss, hidden_share=config.training.coordinated_dropout),
+        Shuffled(len(train.values), config.training.batch_size),
+        key=key,
+        train=train,
+        valid=valid,
+        score=model.score,
+        label=f"fitting {cell}",
     )
+    origin = Origin(config.name or f"sae_{cell}_jax", run.id, config.seed, run.config)
+    export.write(run.result, config.data, model, params, data.trials, origin, inputs=config.model.inputs)
 
 
 COMMAND = Command(

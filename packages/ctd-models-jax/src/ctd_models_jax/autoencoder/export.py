@@ -5,25 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 import ctd_contract as cc
 from ctd_contract.readout import Layer
 from ctd_models_jax.autoencoder.model import Inferred, Parameters, SequentialAutoencoder, decode
+from ctd_models_jax.in_blocks import in_blocks
+from ctd_models_jax.origin import Origin
 from ctd_models_jax.portable import float64_probe, portable
-from ctd_models_jax.recording import Recording
-
-
-def infer_all(
-    model: SequentialAutoencoder, params: Parameters, recording: Recording, *, trials: int = 256
-) -> Inferred:
-    """Infer every trial, a block at a time."""
-    infer = jax.jit(lambda block: model.infer(params, model.shown(block.counts), block))
-    starts = range(0, recording.counts.shape[0], trials)
-    blocks = [infer(jax.tree.map(lambda a, at=at: a[at : at + trials], recording)) for at in starts]
-    return jax.tree.map(lambda *parts: np.concatenate([np.asarray(p) for p in parts]), *blocks)
+from ctd_models_jax.recording import Trials
 
 
 def write(
@@ -31,15 +23,17 @@ def write(
     data: str | Path,
     model: SequentialAutoencoder,
     params: Parameters,
-    recording: Recording,
+    trials: Trials,
+    origin: Origin,
     *,
-    name: str,
     inputs: Sequence[str],
-    seed: int,
-    config: dict,
 ) -> None:
     """Write the inference file of a fitted model for every trial of its recording."""
-    inferred = infer_all(model, params, recording)
+
+    def infer(params: Parameters, block: Trials) -> Inferred:
+        return model.infer(params, model.shown(jnp.asarray(block.values)), block)
+
+    inferred: Inferred = in_blocks(infer, params, trials)
     with cc.open(data) as file:
         bin_width_s = file.bin_width_s
     weight, bias = (np.asarray(a, np.float64) for a in (params.readout.weight, params.readout.bias))
@@ -50,13 +44,11 @@ def write(
         states=inferred.states,
         initial_state=inferred.initial_state,
         dynamics=portable(params.decoder, inputs, state_size=model.units, input_size=model.inputs),
-        probe=float64_probe(_step, params, inferred.states, recording.inputs, seed=seed),
+        probe=float64_probe(_step, params, inferred.states, trials.inputs, seed=origin.seed),
         readout=cc.Readout([Layer(weight, bias, "exp")], scale=1 / bin_width_s),
-        name=name,
-        model=name,
-        producer="ctd-models-jax",
-        seed=seed,
-        config=config,
+        name=origin.name,
+        model=origin.name,
+        **origin.provenance,
     )
 
 

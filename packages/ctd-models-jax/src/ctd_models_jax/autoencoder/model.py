@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
-from ctd_models_jax.recording import Recording
+from ctd_models_jax.recording import Trials
 from ctd_models_jax.sequences import AffineCell, affine_scan, gru_scan
 from ctd_models_jax.training import all_trainable
 
@@ -64,7 +65,7 @@ class SequentialAutoencoder:
     encoder_units: int = 64
     dropout: float = 0.05
 
-    def initialize(self, key: Array, mean_counts: Array) -> tuple[Parameters, Parameters]:
+    def initialize(self, key: Array, mean_counts: ArrayLike) -> tuple[Parameters, Parameters]:
         """Draw parameters; the readout's bias is the log of each neuron's mean count (neuron,).
 
         Returns:
@@ -78,7 +79,9 @@ class SequentialAutoencoder:
             encoder_backward=eqx.nn.GRUCell(seen, hidden, key=keys[1]),
             initial_state=eqx.nn.Linear(2 * hidden, self.units, key=keys[2]),
             decoder=self._decoder(keys[3]),
-            readout=eqx.tree_at(lambda layer: layer.bias, readout, jnp.log(jnp.maximum(mean_counts, 1e-3))),
+            readout=eqx.tree_at(
+                lambda layer: layer.bias, readout, jnp.log(jnp.maximum(jnp.asarray(mean_counts), 1e-3))
+            ),
         )
         return params, all_trainable(params)
 
@@ -90,33 +93,31 @@ class SequentialAutoencoder:
         B = jax.random.normal(drive, (self.units, self.inputs)) / max(self.inputs, 1) ** 0.5
         return AffineCell(A=0.95 * jnp.eye(self.units) + 0.02 * noise, B=B, c=jnp.zeros(self.units))
 
-    def infer(
-        self, params: Parameters, seen: Array, recording: Recording, key: Array | None = None
-    ) -> Inferred:
+    def infer(self, params: Parameters, seen: Array, trials: Trials, key: Array | None = None) -> Inferred:
         """Rates and states of trials.
 
         Args:
             params: The parameters.
             seen: (trial, time, held-in neuron) what the encoder is shown.
-            recording: The trials; their visible bins and known inputs count.
+            trials: The trials; their visible bins and known inputs count.
             key: Draws the dropout of training; None for inference.
         """
         start = jnp.zeros((seen.shape[0], self.encoder_units))
-        visible = jnp.asarray(recording.visible)
+        visible = jnp.asarray(trials.visible)
         last = gru_scan(params.encoder_forward, seen, start, visible)[:, -1]
         first = gru_scan(params.encoder_backward, seen[:, ::-1], start, visible[:, ::-1])[:, -1]
         summary = jnp.concatenate([last, first], -1)
         if key is not None and self.dropout:
             summary = eqx.nn.Dropout(self.dropout)(summary, key=key)
         initial_state = jax.vmap(params.initial_state)(summary)
-        states = decode(params.decoder, jnp.asarray(recording.inputs), initial_state)
+        states = decode(params.decoder, jnp.asarray(trials.inputs), initial_state)
         log_counts = states @ params.readout.weight.T + jnp.asarray(params.readout.bias)
         return Inferred(log_counts, states, initial_state)
 
     def loss(
         self,
         params: Parameters,
-        recording: Recording,
+        trials: Trials,
         *,
         key: Array | None,
         step: Array | int = 0,
@@ -129,7 +130,7 @@ class SequentialAutoencoder:
         """
         del step
         held_in = jnp.asarray(self.held_in)
-        counts, weight = jnp.asarray(recording.counts), jnp.asarray(recording.scored)
+        counts, weight = jnp.asarray(trials.values), jnp.asarray(trials.scored)
         seen, dropout_key = counts, None
         if key is not None:
             mask_key, dropout_key = jax.random.split(key)
@@ -137,14 +138,14 @@ class SequentialAutoencoder:
                 hidden = jax.random.bernoulli(mask_key, hidden_share, counts.shape)
                 seen = jnp.where(hidden, 0.0, counts) / (1 - hidden_share)
                 weight = weight * (hidden | ~held_in)
-        log_counts = self.infer(params, self.shown(seen), recording, dropout_key).log_counts
+        log_counts = self.infer(params, self.shown(seen), trials, dropout_key).log_counts
         error = jnp.exp(log_counts) - counts * log_counts
         return {"poisson": jnp.sum(weight * error) / jnp.maximum(jnp.sum(weight), 1.0)}
 
-    def score(self, params: Parameters, recording: Recording, *, key: Array) -> dict[str, Array]:
+    def score(self, params: Parameters, trials: Trials, *, key: Array) -> dict[str, Array]:
         """The loss with nothing dropped."""
         del key
-        return self.loss(params, recording, key=None)
+        return self.loss(params, trials, key=None)
 
     def shown(self, counts: Array) -> Array:
         """The held-in neurons of counts (..., neuron): what the encoder is shown."""

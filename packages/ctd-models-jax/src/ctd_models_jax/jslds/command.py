@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ctd_contract.command import Command, Run, RunFailed, progress
+from ctd_contract.command import Command, Run
 from ctd_models_jax import accelerator
 from ctd_models_jax.jslds.config import JSLDSConfig, JSLDSFitConfig
+from ctd_models_jax.origin import Origin
 from ctd_models_jax.tasks.config import TASKS
 
 NETWORK = "task.h5"
@@ -47,47 +48,36 @@ def run(config: JSLDSFitConfig, run: Run) -> None:
     """Train both systems, run them through trials of their own, write ``task.h5`` and ``inference.h5``."""
     accelerator.set_threads(config.threads)
 
-    import dataclasses
     from functools import partial
 
     import jax
 
-    from ctd_models_jax.jslds import JSLDS, LossWeights, export
+    from ctd_models_jax.fitting import fit_run
+    from ctd_models_jax.jslds import JSLDS, export
     from ctd_models_jax.tasks import draw
-    from ctd_models_jax.training import Generated, NonFiniteLossError, fit
+    from ctd_models_jax.training import Generated
 
     task, training = config.task, config.training
-    settings = {**vars(config.model), "weights": LossWeights(**dataclasses.asdict(config.model.weights))}
     sizes = (len(task.input_names), len(task.target_names))
-    model = JSLDS(*sizes, **settings, input_kept=task.context_inputs, noise_std=config.noise_std)
+    model = JSLDS(*sizes, **vars(config.model), input_kept=task.context_inputs, noise_std=config.noise_std)
     start_key, fit_key, valid_key, trials_key = jax.random.split(jax.random.key(config.seed), 4)
-    params, trainable = model.initialize(start_key)
     drawn = {"n_trials": training.batch_size, "quiet_share": training.quiet_share}
     batches = Generated(partial(draw, task, **drawn), training.steps_per_call)
-    stages = training.stages()
-    try:
-        with progress(stages[0].length(batches.steps) * batches.steps, "training") as bar:
-            result = fit(
-                *(params, trainable, model.loss, batches),
-                stages=stages,
-                key=fit_key,
-                valid=draw(task, valid_key, training.n_valid),
-                score=model.score,
-                monitor="loss",
-                folder=run.folder,
-                resume=run.resume,
-                checkpoint_every=training.checkpoint_every,
-                after_epoch=lambda figures: bar.advance(
-                    batches.steps, relative_error=float(figures["valid/relative_error"])
-                ),
-            )
-    except NonFiniteLossError as error:
-        raise RunFailed(str(error)) from error
+    params = fit_run(
+        *(run, training, *model.initialize(start_key), model.loss, batches),
+        key=fit_key,
+        valid=draw(task, valid_key, training.n_valid),
+        score=model.score,
+        monitor="loss",
+        label="training",
+        figures={"relative_error": "valid/relative_error"},
+        count=batches.steps,
+    )
     trials = draw(task, trials_key, config.n_trials)
-    rollout = model.infer(result.params, trials.inputs)
+    rollout = model.infer(params, trials.inputs)
     name = config.name or f"{run.config['task']['name']}_jslds"
-    origin = export.Origin(name=name, run=run.id, seed=config.seed, config=run.config)
-    files = (model, result.params, task, trials, rollout, origin)
+    origin = Origin(name, run.id, config.seed, run.config)
+    files = (model, params, task, trials, rollout, origin)
     export.write_network(run.folder / NETWORK, *files)
     export.write_jslds(run.result, run.folder / NETWORK, *files)
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ctd_contract.command.config import CommandConfig
 from ctd_models_jax.checks import require_choice, require_not_negative, require_positive, require_share
+from ctd_models_jax.settings import OneStageConfig
 from ctd_models_jax.tasks.config import BitMemoryConfig, TaskConfig
-
-if TYPE_CHECKING:
-    from ctd_models_jax.training import Stage
 
 MEMORY_NOISE_STD = 0.05
 
 
 @dataclass
-class WeightsConfig:
+class LossWeights:
     """Weights of the loss's terms, which are means over trials, bins and dimensions.
 
     Attributes:
@@ -59,7 +56,7 @@ class JSLDSConfig:
     layers: int = 2
     activation: str = "tanh"
     learned_input_point: bool = False
-    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    weights: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
         require_choice(self, "cell", ("gru", "tanh", "relu"))
@@ -68,64 +65,37 @@ class JSLDSConfig:
 
 
 @dataclass
-class JSLDSTrainingConfig:
-    """How network and JSLDS are trained together: Adam, trials drawn anew in each step.
+class JSLDSTrainingConfig(OneStageConfig):
+    """How network and JSLDS are trained together: trials are drawn anew in each step, a compiled call is an
+    epoch.
 
     Attributes:
-        steps: Updates, rounded up to whole compiled calls.
-        batch_size: Trials in a step.
-        quiet_share: Share of them whose inputs, but for the context, fall silent in a random bin, so that
-            memories must last: without such trials no fixed points need be there. Scores and files have none.
+        quiet_share: Share of the trials whose inputs, but for the context, fall silent in a random bin, so
+            that memories must last: without such trials no fixed points need be there. Scores and files have
+            none.
         noise_std: Standard deviation of the noise on every new state of either system, per bin. It is drawn
             for each system by itself, so that noise which lasts parts them and fixed points come to attract
             from all sides; without it they are weak, and states creep. By default 0.05 where a task's
             memories are discrete, and 0 where it integrates, which noise would add to. Scores and files
             have none.
-        learning_rate: Peak of the schedule.
-        schedule: ``cosine``, ``exponential`` or ``constant``.
-        decay: Factor per step of an exponential schedule.
-        epsilon: Adam's.
-        gradient_clip: Bound on the gradient's global norm.
         n_valid: Trials that the score is computed on.
         steps_per_call: Updates in one compiled call, after which the score is computed.
-        checkpoint_every: Calls between two checkpoints.
     """
 
     steps: int = 3000
-    batch_size: int = 64
     quiet_share: float = 0.5
     noise_std: float | None = None
     learning_rate: float = 4e-3
-    schedule: str = "cosine"
-    decay: float = 0.9999
-    epsilon: float = 1e-8
-    gradient_clip: float = 1.0
     n_valid: int = 256
     steps_per_call: int = 100
     checkpoint_every: int = 5
 
     def __post_init__(self) -> None:
-        counts = ("steps", "batch_size", "n_valid", "steps_per_call", "checkpoint_every")
-        require_positive(self, *counts, "learning_rate", "decay", "epsilon", "gradient_clip")
+        super().__post_init__()
+        require_positive(self, "n_valid", "steps_per_call")
         require_share(self, "quiet_share")
         if self.noise_std is not None:
             require_not_negative(self, "noise_std")
-        require_choice(self, "schedule", ("cosine", "exponential", "constant"))
-
-    def stages(self) -> list[Stage]:
-        """The one stage that this is."""
-        from ctd_models_jax.training import Stage
-
-        return [
-            Stage(
-                steps=self.steps,
-                learning_rate=self.learning_rate,
-                schedule=self.schedule,
-                decay=self.decay,
-                epsilon=self.epsilon,
-                clip=self.gradient_clip,
-            )
-        ]
 
 
 @dataclass

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +14,9 @@ import ctd_contract as cc
 from ctd_contract import dynamics as kinds
 from ctd_contract.readout import Layer
 from ctd_models_jax.jslds.model import JSLDS, Parameters, Rollout
-from ctd_models_jax.portable import float64_probe, portable, portable_jslds
+from ctd_models_jax.origin import Origin
+from ctd_models_jax.portable import float64_probe, network_step, portable, portable_jslds
 from ctd_models_jax.tasks import TaskConfig, Trials
-
-PRODUCER = "ctd-models-jax"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where files come from.
-
-    Attributes:
-        name: What they are called in tables and figures.
-        run: Id of the run.
-        seed: Of the run.
-        config: Its resolved configuration.
-    """
-
-    name: str
-    run: str
-    seed: int
-    config: Mapping[str, Any]
 
 
 def network_dynamics(model: JSLDS, params: Parameters) -> kinds.Dynamics:
@@ -115,24 +95,15 @@ def write_jslds(
         writer.readout(_readout(params))
 
 
-def network_step(params: Parameters, state: Array, given: Array) -> Array:
-    """The network's next state (point, state)."""
-    return params.cell(state, params.cell.project(given))
-
-
 def _file(path: Path, kind: str, task: TaskConfig, n_trials: int, origin: Origin, **more: Any) -> cc.Writer:
     return cc.create(
         path,
         kind,
         name=origin.name,
-        producer=f"{PRODUCER} {version(PRODUCER)}",
         trial=n_trials,
         time=task.bin_width_s * np.arange(task.n_time),
         bin_width_s=task.bin_width_s,
-        config=origin.config,
-        seed=origin.seed,
-        run=origin.run,
-        overwrite=True,  # of what the same run, interrupted, left in its own folder
+        **origin.provenance,
         **more,
     )
 

@@ -23,6 +23,7 @@ from jax import Array
 
 from ctd_models_jax.cells import NONLINEARITIES, Cell, EquinoxCell, GatedCell, VanillaCell, normal
 from ctd_models_jax.checks import require_choice, require_not_negative, require_positive
+from ctd_models_jax.jslds.config import LossWeights
 from ctd_models_jax.jslds.expansion import Expansion
 from ctd_models_jax.jslds.step import Backend, linear_step
 from ctd_models_jax.tasks.trials import Trials
@@ -61,30 +62,6 @@ class Rollout(NamedTuple):
     points: Array
     drift: Array
     input_points: Array
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the loss's terms, which are means over trials, bins and dimensions.
-
-    Attributes:
-        rnn: Of the network's error in the task.
-        jslds: Of the linear system's error in the task.
-        fixed_point: Of the squared drift (F(e, u*) - e)².
-        agreement: Of the squared distance (h - a)².
-        l2: Of the sum of squares of all parameters.
-        input_point: Of the squared distance of a learned u* from the trial's mean input.
-    """
-
-    rnn: float = 3.0
-    jslds: float = 1.0
-    fixed_point: float = 100.0
-    agreement: float = 100.0
-    l2: float = 0.0
-    input_point: float = 0.1
-
-    def __post_init__(self) -> None:
-        require_not_negative(self, *vars(self))
 
 
 @dataclass(frozen=True)

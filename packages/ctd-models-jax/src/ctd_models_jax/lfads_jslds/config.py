@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ctd_contract.command.config import CommandConfig
+from ctd_contract.command.sessions import listed
 from ctd_models_jax.checks import require_choice, require_not_negative, require_positive, require_share
-
-if TYPE_CHECKING:
-    from ctd_models_jax.training import Stage
+from ctd_models_jax.settings import OneStageConfig
 
 
 @dataclass
@@ -183,59 +182,27 @@ class LFADSJSLDSConfig:
 
 
 @dataclass
-class LFADSJSLDSTrainingConfig:
-    """How the model is fitted: Adam, the best epoch on valid kept.
+class LFADSJSLDSTrainingConfig(OneStageConfig):
+    """How the model is fitted: the best epoch on valid is kept, and steps take evenly from every recording.
 
     Attributes:
-        steps: Updates, rounded up to whole epochs.
-        batch_size: Trials in a step; of several recordings, evenly from each.
-        learning_rate: Peak of the schedule.
-        schedule: ``cosine``, ``exponential`` or ``constant``.
-        decay: Factor per step of an exponential schedule.
-        warm_up: Share of the steps in which a cosine schedule rises.
-        epsilon: Adam's.
-        gradient_clip: Bound on the gradient's global norm.
         coordinated_dropout: Share of what the encoder may see that is hidden from it in a step; of it only
             this is scored (Keshtkaran & Pandarinath 2019). 0 switches it off.
         loss_per: ``count``: the loss is divided by bins times neurons, so that recordings of all sizes have
             one scale; ``trial``: as published. Only clipping and Adam's epsilon can tell.
-        checkpoint_every: Epochs between two checkpoints.
     """
 
     steps: int = 800
     batch_size: int = 32
     learning_rate: float = 1e-2
-    schedule: str = "cosine"
-    decay: float = 0.9999
-    warm_up: float = 0.05
-    epsilon: float = 1e-8
     gradient_clip: float = 0.1
     coordinated_dropout: float = 0.3
     loss_per: str = "count"
-    checkpoint_every: int = 25
 
     def __post_init__(self) -> None:
-        require_positive(self, "steps", "batch_size", "learning_rate", "decay", "epsilon")
-        require_positive(self, "gradient_clip", "checkpoint_every")
-        require_share(self, "warm_up", "coordinated_dropout")
-        require_choice(self, "schedule", ("cosine", "exponential", "constant"))
+        super().__post_init__()
+        require_share(self, "coordinated_dropout")
         require_choice(self, "loss_per", ("count", "trial"))
-
-    def stages(self) -> list[Stage]:
-        """The one stage that this is."""
-        from ctd_models_jax.training import Stage
-
-        return [
-            Stage(
-                steps=self.steps,
-                learning_rate=self.learning_rate,
-                schedule=self.schedule,
-                decay=self.decay,
-                warm_up=self.warm_up,
-                epsilon=self.epsilon,
-                clip=self.gradient_clip,
-            )
-        ]
 
 
 @dataclass
@@ -254,13 +221,5 @@ class LFADSJSLDSFitConfig(CommandConfig):
     model: LFADSJSLDSConfig = field(default_factory=LFADSJSLDSConfig)
     training: LFADSJSLDSTrainingConfig = field(default_factory=LFADSJSLDSTrainingConfig)
 
-    def paths(self) -> list[str]:
-        """The recordings that `data` names.
-
-        Raises:
-            ValueError: It is something else than a path or a list of paths.
-        """
-        paths = self.data if isinstance(self.data, list) else [self.data]
-        if not all(isinstance(path, str) for path in paths):
-            raise ValueError(f"data is a file or a list of files, data=[a.h5,b.h5], got {self.data}")
-        return paths
+    def __post_init__(self) -> None:
+        listed(self.data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,29 +15,11 @@ from ctd_contract.dynamics import Dynamics
 from ctd_contract.readout import Layer
 from ctd_models_jax.in_blocks import in_blocks
 from ctd_models_jax.jslds.step import linear_step
-from ctd_models_jax.lfads_jslds.data import Session
 from ctd_models_jax.lfads_jslds.model import LFADSJSLDS, Inferred, Parameters
 from ctd_models_jax.lfads_jslds.observations import expected_counts
-from ctd_models_jax.portable import float64_probe, portable, portable_jslds
-
-PRODUCER = "ctd-models-jax"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where files come from.
-
-    Attributes:
-        name: What the linear system is called in tables and figures.
-        run: Id of the run.
-        seed: Of the run.
-        config: Its resolved configuration.
-    """
-
-    name: str
-    run: str
-    seed: int
-    config: Mapping[str, Any]
+from ctd_models_jax.origin import Origin
+from ctd_models_jax.portable import float64_probe, network_step, portable, portable_jslds
+from ctd_models_jax.sessions import Session
 
 
 def network_dynamics(model: LFADSJSLDS, params: Parameters) -> Dynamics:
@@ -70,9 +51,9 @@ def write(
         index: Which of the model's it is.
         model: The model.
         params: Its parameters.
-        origin: Where the files come from.
+        origin: Where the files come from; its name is the linear system's.
     """
-    inferred: Inferred = in_blocks(partial(model.infer, session=index), params, session.trials)
+    inferred: Inferred = in_blocks(partial(model.infer, session=index), params, session.recording.trials)
     shared: dict[str, Any] = {
         "initial_state": inferred.initial.mean,
         "initial_condition": inferred.initial.mean,
@@ -83,12 +64,12 @@ def write(
         shared["inferred_inputs"] = inferred.inferred_inputs.mean
     if params.control_prior is not None:
         shared["inferred_inputs_std"] = inferred.inferred_inputs.std
-    given = np.concatenate([inferred.inferred_inputs.mean, session.trials.inputs], -1)
+    given = np.concatenate([inferred.inferred_inputs.mean, session.recording.trials.inputs], -1)
     network, linear = paths
     _file(
         *(network, f"{origin.name}_rnn", session, origin, shared),
         dynamics=network_dynamics(model, params),
-        probe=float64_probe(_network_step, params, inferred.states, given, seed=origin.seed),
+        probe=float64_probe(network_step, params, inferred.states, given, seed=origin.seed),
         readout=_readout(params, index, session),
         signals={
             "states": inferred.states,
@@ -130,28 +111,20 @@ def _file(
         **system,
         name=name,
         model="lfads_jslds",
-        producer=PRODUCER,
-        seed=origin.seed,
-        run=origin.run,
-        config=dict(origin.config),
-        overwrite=True,  # of what the same run, interrupted, left in its own folder
+        **origin.provenance,
     )
 
 
 def _predicted(prediction: Array, session: Session) -> dict[str, Any]:
     """Rates in spikes/s, or activity."""
-    if session.signal == "activity":
+    if session.recording.signal == "activity":
         return {"activity_prediction": prediction}
-    return {"rates": np.asarray(expected_counts(prediction)) / session.bin_width_s}
+    return {"rates": np.asarray(expected_counts(prediction)) / session.identity.bin_width_s}
 
 
 def _kept(model: LFADSJSLDS) -> np.ndarray:
     """(inferred and known input,) which inputs have u* = u."""
     return np.concatenate([np.zeros(model.settings.controls, bool), model.kept])
-
-
-def _network_step(params: Parameters, state: Array, given: Array) -> Array:
-    return params.cell(state, params.cell.project(given))
 
 
 def _linear_step(params: Parameters, state: Array, given: Array, *, kept: np.ndarray) -> Array:
@@ -162,6 +135,6 @@ def _linear_step(params: Parameters, state: Array, given: Array, *, kept: np.nda
 def _readout(params: Parameters, index: int, session: Session) -> cc.Readout:
     own = params.sessions[index].readout
     weight, bias, factors = (np.asarray(a, np.float64) for a in (own.weight, own.bias, params.factors()))
-    counts = session.signal == "spikes"
+    counts = session.recording.signal == "spikes"
     layers = [Layer(factors), Layer(weight, bias, "exp" if counts else "identity")]
-    return cc.Readout(layers, scale=1 / session.bin_width_s if counts else 1.0)
+    return cc.Readout(layers, scale=1 / session.identity.bin_width_s if counts else 1.0)

@@ -30,7 +30,7 @@ from ctd_models_jax.lfads_jslds.generators import Backend, Course, Given, Shared
 from ctd_models_jax.lfads_jslds.masks import Masks
 from ctd_models_jax.lfads_jslds.priors import Normal, Prior, bounded_normal, make_prior
 from ctd_models_jax.lfads_jslds.session import SessionParameters
-from ctd_models_jax.mrsds.data import Trials
+from ctd_models_jax.recording import Trials
 
 
 class Parameters(NamedTuple):

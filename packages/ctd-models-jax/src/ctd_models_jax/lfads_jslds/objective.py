@@ -14,7 +14,7 @@ from jax import Array
 
 from ctd_models_jax.lfads_jslds import observations
 from ctd_models_jax.lfads_jslds.model import LFADSJSLDS, Parameters, Pass
-from ctd_models_jax.mrsds.data import Trials
+from ctd_models_jax.recording import Trials
 
 GENERATORS = ("rnn", "jslds")
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ctd_contract.command import Command, Run, RunFailed, UserError, progress
-from ctd_contract.command.sessions import INDEX, RESULT, file_names, listed, write_index
+from ctd_contract.command import Command, Run, UserError
+from ctd_contract.command.sessions import file_names, write_index
 from ctd_models_jax import accelerator
 from ctd_models_jax.mrsds.config import MRSDSConfig, MRSDSFitConfig
-from ctd_models_jax.saved import FILE, read_notes
+from ctd_models_jax.origin import Origin
+from ctd_models_jax.saved import read_notes, save
 
 if TYPE_CHECKING:
     from ctd_models_jax.mrsds import MRSDS
@@ -66,77 +67,52 @@ def fit_and_write(config: MRSDSFitConfig, run: Run) -> None:
     """Fit to one recording or several; write ``inference.h5``, or a file for each and ``sessions.json``."""
     from functools import partial
 
-    import equinox as eqx
-    import jax
-
-    from ctd_models_jax.mrsds import data, export, prediction, sessions
+    from ctd_models_jax.fitting import fit_sessions
+    from ctd_models_jax.mrsds import export, sessions
     from ctd_models_jax.mrsds.joint import JointMRSDS
-    from ctd_models_jax.training import NonFiniteLossError, ShuffledSets, fit
 
-    training = config.training
     try:
-        recordings = sessions.read_together(listed(config.data), config.model.inputs)
+        recordings = sessions.read_together(config.paths, config.model.inputs)
         models = [build(config.model, one.recording) for one in recordings]
     except ValueError as error:
         raise UserError(str(error)) from error
-    model = JointMRSDS(tuple(one.identity.name for one in recordings), tuple(models))
-    train, valid = ([one.recording.of_split(split) for one in recordings] for split in ("train", "valid"))
-    start_key, fit_key = jax.random.split(jax.random.key(config.seed))
-    moments = [data.moments(trials) for trials in train]
-    params, trainable = eqx.filter_jit(model.initialize)(start_key, *zip(*moments, strict=True))
-    batches = ShuffledSets(tuple(len(trials.values) for trials in train), training.batch_size)
-    stages = training.stages()
-    try:
-        with progress(sum(stage.length(batches.steps) for stage in stages), "fitting mrsds") as bar:
-            result = fit(
-                *(params, trainable),
-                partial(model.loss, **training.weights()),
-                batches,
-                stages=stages,
-                key=fit_key,
-                train=train,
-                valid=valid,
-                score=model.score,
-                monitor=model.monitor,
-                folder=run.folder,
-                resume=run.resume,
-                checkpoint_every=training.checkpoint_every,
-                after_epoch=lambda figures: bar.advance(
-                    train=float(figures["train/loss"]), valid=float(figures["valid/loss"])
-                ),
-            )
-    except NonFiniteLossError as error:
-        raise RunFailed(str(error)) from error
     identities = [one.identity for one in recordings]
-    kept = {"seed": config.seed, "config": run.config}
-    prediction.save(run.folder / FILE, result.params, model, identities, **kept)
+    model = JointMRSDS(tuple(one.name for one in identities), tuple(models))
+    params = fit_sessions(
+        *(run, config.training, recordings, model.initialize),
+        partial(model.loss, **config.training.weights()),
+        score=model.score,
+        monitor=model.monitor,
+        seed=config.seed,
+        label=f"fitting {NAME}",
+    )
+    kept = {"settings": config.model, "family": models[0].family, "seed": config.seed}
+    save(run, params, model=NAME, identities=identities, **kept)
     files = file_names(model.names)
-    origin = export.Origin(config.name or NAME, run.id, config.seed, run.config)
+    origin = Origin(config.name or NAME, run.id, config.seed, run.config)
     for index, (session, file) in enumerate(zip(recordings, files, strict=True)):
-        given = (session, models[index], model.of(result.params, index), origin)
+        given = (session, models[index], model.of(params, index), origin)
         export.write(run.folder / file, *given, **_writing(config))
     if len(recordings) > 1:
-        rows = [
-            {"name": one.identity.name, "file": file, "id": one.id, "digest": one.digest}
-            for one, file in zip(recordings, files, strict=True)
-        ]
+        rows = [one.row(file=file) for one, file in zip(recordings, files, strict=True)]
         write_index(run.folder, rows)
 
 
 def predict(config: MRSDSFitConfig, run: Run) -> None:
     """Apply a fitted model to a recording of the neurons of one of its sessions."""
     from ctd_models_jax.mrsds import export, prediction, sessions
+    from ctd_models_jax.sessions import session_of
 
     path = Path(config.predict or "")
-    notes = read_notes(path)
+    notes = read_notes(path, NAME)
     try:
         model, params, identities = prediction.load(path, notes)
-        session = sessions.read(listed(config.data)[0], model.models[0].settings.inputs)
-        index = prediction.session_of(identities, session, config.session)
-        session = session.ordered(identities[index].regions)
+        session = sessions.read(config.paths[0], model.models[0].settings.inputs)
+        index = session_of(identities, session, config.session)
     except ValueError as error:
         raise UserError(str(error)) from error
-    origin = export.Origin(config.name or NAME, run.id, notes["seed"], notes["config"])
+    session = session.ordered(identities[index].regions)
+    origin = Origin(config.name or NAME, run.id, notes["seed"], notes["config"])
     given = (session, model.models[index], model.of(params, index), origin)
     export.write(run.result, *given, **_writing(config))
 
@@ -168,7 +144,7 @@ COMMAND = Command(
     name="ctd-models-jax",
     config=MRSDSFitConfig,
     run=run,
-    result=lambda config: INDEX if len(listed(config.data)) > 1 else RESULT,
+    result=lambda config: config.result,
     summary="(model=mrsds) fit a dynamical system of regions that talk to each other, in several modes, to "
     "one or several recordings, or apply a fitted one (predict=FOLDER)",
     example="ctd-models-jax model=mrsds data=recording.h5 model.modes=2",

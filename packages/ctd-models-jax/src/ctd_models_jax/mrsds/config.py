@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ctd_contract.command.config import CommandConfig
-from ctd_contract.command.sessions import listed
 from ctd_models_jax.checks import require_choice, require_not_negative, require_positive, require_share
+from ctd_models_jax.settings import SessionsConfig
 
 if TYPE_CHECKING:
     from ctd_models_jax.training import Stage
@@ -302,17 +301,10 @@ class MRSDSTrainingConfig:
 
 
 @dataclass
-class MRSDSFitConfig(CommandConfig):
-    """Settings of the command.
+class MRSDSFitConfig(SessionsConfig):
+    """Settings of the command; the neurons of recordings have regions, or all are of one.
 
     Attributes:
-        data: The recording to fit, or a list of several that are fitted together; their neurons have regions,
-            matched by name, or all are of one.
-        name: What the fit is called in tables and figures.
-        predict: Folder of a finished run, or a file in it: that run's model is applied to `data`, and nothing
-            is trained.
-        session: With `predict`, of a model of several recordings: which one's neurons `data` has; by default
-            it is found by the neurons' ids and the recording's name.
         message_reference: Where messages are counted from: ``mean``, of all inferred states, or ``none``,
             which leaves to each network what it says.
         forecasts: How many bins ahead forecasts are written, for example ``[1,5]``; the encoder then runs
@@ -321,22 +313,14 @@ class MRSDSFitConfig(CommandConfig):
         training: How it is fitted.
     """
 
-    data: Any = "???"
-    name: str | None = None
-    predict: str | None = None
-    session: str | None = None
     message_reference: str = "mean"
     forecasts: list[int] = field(default_factory=list)
     model: MRSDSConfig = field(default_factory=MRSDSConfig)
     training: MRSDSTrainingConfig = field(default_factory=MRSDSTrainingConfig)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_choice(self, "message_reference", ("mean", "none"))
-        paths = listed(self.data)
-        if self.predict is not None and len(paths) > 1:
-            raise ValueError(f"a prediction is of one recording, got {len(paths)} in data")
-        if self.predict is None and self.session is not None:
-            raise ValueError("session is for a fitted model: name its run with predict=FOLDER")
         require_all_positive(self, "forecasts")
 
 

@@ -5,55 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 import ctd_contract as cc
-
-
-class Trials(NamedTuple):
-    """Trials as arrays, each with a mask of its own; a pytree, so that any subset is one ``tree.map``.
-
-    Attributes:
-        values: (trial, time, neuron) counts or activity; zero where unobserved.
-        valid: (trial, time) 1 in bins of the trial, 0 in padding.
-        visible: (trial, time) 1 where the encoder may look: neither padding nor forward bins.
-        scored: (trial, time, neuron) 1 where a value was observed and is no padding.
-        inputs: (trial, time, input).
-    """
-
-    values: np.ndarray
-    valid: np.ndarray
-    visible: np.ndarray
-    scored: np.ndarray
-    inputs: np.ndarray
+from ctd_models_jax import recording
+from ctd_models_jax.recording import Recording
 
 
 @dataclass(frozen=True)
-class Regions:
-    """Trials of a recording, and what its neurons are.
+class Regions(Recording):
+    """Trials of a recording, and where its neurons lie.
 
     Attributes:
-        trials: All of them.
-        splits: Rows of the trials of each split.
-        held_in: (neuron,) which neurons the encoder may see.
         neuron_regions: (neuron,) the region of each.
         n_regions: How many.
-        signal: ``spikes`` or ``activity``.
     """
 
-    trials: Trials
-    splits: dict[str, np.ndarray]
-    held_in: tuple[bool, ...]
     neuron_regions: tuple[int, ...]
     n_regions: int
-    signal: str
-
-    def of_split(self, name: str) -> Trials:
-        """The trials of a split."""
-        rows = self.splits[name]
-        return Trials(*(array[rows] for array in self.trials))
 
     @property
     def partial(self) -> bool:
@@ -62,51 +32,18 @@ class Regions:
 
 
 def load(path: str | Path, inputs: Sequence[str]) -> Regions:
-    """Read a recording of spikes or activity.
+    """Read a recording of spikes or activity; where it names no regions, it has one.
 
     Raises:
         ContractError: The file is damaged.
-        ValueError: It is no recording, lacks inputs that were asked for, or has a region without neurons
-            that the encoder may see.
+        ValueError: As of `recording.load`, or a region has no neurons that the encoder may see.
     """
+    found = recording.load(path, inputs)
     with cc.open(path) as file:
-        signal = next((name for name in ("spikes", "activity") if name in file.signals), None)
-        if file.kind != "recording" or signal is None:
-            raise ValueError(f"{path} is no recording (kind {file.kind}, signals {', '.join(file.signals)})")
-        if missing := [name for name in inputs if name not in file.signals]:
-            raise ValueError(
-                f"{path} has no signal {', '.join(missing)} (it has {', '.join(file.signals)}): "
-                "choose with model.inputs=[...], [] for none"
-            )
-        valid = np.asarray(file.valid_bins(slice(None)))
-        values = np.asarray(file.signals[signal][:], np.float32)
-        scored = np.broadcast_to(valid[:, :, None], values.shape)
-        if "observed" in file.signals:
-            scored = scored & (np.asarray(file.signals["observed"][:]) > 0)
-        known = [np.asarray(file.signals[name][:], np.float32) for name in inputs]
-        given = np.concatenate(known, -1) if known else np.zeros((*valid.shape, 0), np.float32)
-        visible = valid & ~np.asarray(file.forward)
-        splits = {name: np.flatnonzero(file.split(name)) for name in cc.SPLITS}
-        held_in = ~np.asarray(file.held_out, bool)
-        regions = _regions(file, len(held_in))
+        column = file.tables.get("neurons", {}).get("region")
+    regions = np.zeros(len(found.held_in), np.int64) if column is None else np.asarray(column, np.int64)
     n_regions = int(regions.max()) + 1
     for region in range(n_regions):
-        if not held_in[regions == region].any():
+        if not np.asarray(found.held_in)[regions == region].any():
             raise ValueError(f"{path}: region {region} has no neuron that the encoder may see")
-    valid, visible, scored = (np.asarray(mask, np.float32) for mask in (valid, visible, scored))
-    trials = Trials(values * scored, valid, visible, scored, given)
-    return Regions(trials, splits, tuple(held_in.tolist()), tuple(regions.tolist()), n_regions, signal)
-
-
-def _regions(file: cc.ContractFile, n_neurons: int) -> np.ndarray:
-    """The region of each neuron; one for all where the file names none."""
-    column = file.tables.get("neurons", {}).get("region")
-    return np.zeros(n_neurons, np.int64) if column is None else np.asarray(column, np.int64)
-
-
-def moments(trials: Trials) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each neuron over the scored bins, (neuron,)."""
-    count = np.maximum(trials.scored.sum((0, 1)), 1.0)
-    mean = trials.values.sum((0, 1)) / count
-    square = (trials.scored * (trials.values - mean) ** 2).sum((0, 1)) / count
-    return mean, np.sqrt(square)
+    return Regions(**vars(found), neuron_regions=tuple(regions.tolist()), n_regions=n_regions)

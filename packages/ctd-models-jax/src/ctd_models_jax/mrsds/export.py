@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,15 +22,8 @@ from ctd_models_jax.mrsds.model import MRSDS, Parameters
 from ctd_models_jax.mrsds.regions import Networks, places
 from ctd_models_jax.mrsds.results import Inferred, Messages
 from ctd_models_jax.mrsds.sessions import Session
-
-
-class Origin(NamedTuple):
-    """Where a file comes from: its name, the run's id, its seed and resolved configuration."""
-
-    name: str
-    run: str
-    seed: int
-    config: Mapping[str, Any]
+from ctd_models_jax.origin import Origin
+from ctd_models_jax.portable import in_float64
 
 
 def portable_dynamics(model: MRSDS, params: Parameters) -> SwitchingMLP:
@@ -68,10 +60,7 @@ def probe(params: Parameters, inferred: Inferred, inputs: np.ndarray, *, seed: i
     state, given = Probe.points(inferred.states, labelled, seed)
     given, mode = given[:, :-1], given[:, -1].astype(np.int64)
     with jax.enable_x64(True):
-        exact = jax.tree.map(
-            lambda a: jnp.asarray(np.asarray(a), jnp.float64) if eqx.is_inexact_array(a) else a,
-            params.dynamics,
-        )
+        exact = in_float64(params.dynamics)
         means = exact.means(jnp.asarray(state), exact.driven(jnp.asarray(given)))
         chosen = np.asarray(means)[np.arange(len(mode)), mode]
     several = params.dynamics.modes > 1
@@ -153,11 +142,7 @@ def write(
         columns={("states", "region"): file_regions[places(model.sizes)[0]].astype(np.int32)},
         name=origin.name,
         model="mrsds",
-        producer="ctd-models-jax",
-        seed=origin.seed,
-        run=origin.run,
-        config=dict(origin.config),
-        overwrite=True,
+        **origin.provenance,
     )
 
 

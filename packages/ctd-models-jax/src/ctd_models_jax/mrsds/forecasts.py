@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ctd_models_jax.mrsds.data import Trials
 from ctd_models_jax.mrsds.model import MRSDS, Parameters
 from ctd_models_jax.mrsds.results import Inferred
+from ctd_models_jax.recording import Trials
 
 
 def forecasts(model: MRSDS, params: Parameters, trials: Trials, bins: Sequence[int]) -> dict[int, Array]:

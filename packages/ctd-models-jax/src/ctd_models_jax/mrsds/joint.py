@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from ctd_models_jax.mrsds.data import Trials
 from ctd_models_jax.mrsds.encoder import BidirectionalGRU, Encoder, Transformer
 from ctd_models_jax.mrsds.model import MRSDS, Parameters
 from ctd_models_jax.mrsds.perceptron import Perceptron
+from ctd_models_jax.recording import Trials
 
 
 class Encoders(NamedTuple):

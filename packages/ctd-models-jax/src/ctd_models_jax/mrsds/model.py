@@ -28,7 +28,6 @@ from ctd_models_jax.mrsds import mode_posterior, published
 from ctd_models_jax.mrsds.beta import Beta
 from ctd_models_jax.mrsds.chain import Links
 from ctd_models_jax.mrsds.config import MRSDSConfig
-from ctd_models_jax.mrsds.data import Trials
 from ctd_models_jax.mrsds.dynamics import Dynamics, ModePrior
 from ctd_models_jax.mrsds.emissions import Emissions
 from ctd_models_jax.mrsds.encoder import Encoder
@@ -38,6 +37,7 @@ from ctd_models_jax.mrsds.overshooting import advance, overshooting
 from ctd_models_jax.mrsds.posterior import Code, Path, chain, decode, mean_field, structured
 from ctd_models_jax.mrsds.results import Bound, Inferred, Messages, Sample
 from ctd_models_jax.mrsds.smoothness import roughness
+from ctd_models_jax.recording import Trials
 from ctd_models_jax.training import all_trainable
 
 

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ctd_models_jax.mrsds.data import Trials
 from ctd_models_jax.mrsds.dynamics import Dynamics, ModePrior
 from ctd_models_jax.mrsds.emissions import Emissions
+from ctd_models_jax.recording import Trials
 
 
 def advance(

@@ -21,10 +21,10 @@ from jax.scipy.special import logsumexp
 
 from ctd_models_jax.mrsds import mode_posterior
 from ctd_models_jax.mrsds.config import PublishedConfig
-from ctd_models_jax.mrsds.data import Trials
 from ctd_models_jax.mrsds.dynamics import Dynamics, ModePrior
 from ctd_models_jax.mrsds.gaussian import Covariance, entropy, log_density, scaled
 from ctd_models_jax.mrsds.posterior import Code, Path, structured
+from ctd_models_jax.recording import Trials
 
 if TYPE_CHECKING:
     from ctd_models_jax.mrsds.model import Parameters
