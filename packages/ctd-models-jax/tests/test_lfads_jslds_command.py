@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 
+import equinox as eqx
+import jax
 import numpy as np
 import pytest
 
 import ctd_contract as cc
 import ctd_contract.testing as toys
 from ctd_models_jax.cli import COMMAND
+from ctd_models_jax.lfads_jslds import export, prediction
+from ctd_models_jax.lfads_jslds.config import EncoderConfig, LFADSJSLDSConfig, PriorConfig
+from ctd_models_jax.origin import Origin
+from ctd_models_jax.recording import moments
+from ctd_models_jax.sessions import read
 
 TINY = (
     *("model=lfads_jslds", "model.units=4", "model.factors=3", "model.encoder.units=3", "training.steps=8"),
@@ -86,44 +93,95 @@ def test_an_interrupted_fit_ends_like_one_that_was_not(recording, fitted, tmp_pa
     assert (tmp_path / "metrics.csv").read_text() == (fitted / "metrics.csv").read_text()
 
 
-def test_recordings_are_fitted_together(recording, tmp_path):
-    other = tmp_path / "other.h5"
-    toys.make_recording(other, n_trials=20, n_time=9, n_neurons=4, n_states=3, seed=1)
-    line = [f"data=[{other},{recording}]", f"out={tmp_path / 'fit'}", *TINY, "training.steps=2"]
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """A recording of other neurons that can be fitted together with the first."""
+    path = tmp_path_factory.mktemp("other") / "other.h5"
+    toys.make_recording(path, n_trials=20, n_time=9, n_neurons=4, n_states=3, seed=1)
+    return path
+
+
+@pytest.fixture(scope="module")
+def joint(recording, other, tmp_path_factory):
+    out = tmp_path_factory.mktemp("joint")
+    line = [f"data=[{other},{recording}]", f"out={out}", *TINY, "training.steps=2"]
     assert COMMAND.invoke(line) == 0
-    sessions = json.loads((tmp_path / "fit" / "sessions.json").read_text())["sessions"]
-    digests = set()
-    for row in sessions:
+    return out
+
+
+def sessions_of(joint):
+    return json.loads((joint / "sessions.json").read_text())["sessions"]
+
+
+def test_recordings_are_fitted_together(joint):
+    runs = set()
+    for row in sessions_of(joint):
         for name in (row["file"], row["network"]):
-            path = tmp_path / "fit" / name
-            assert not [found for found in cc.validate(path, level="full") if found.severity == "error"]
-            with cc.open(path) as file:
+            assert not [f for f in cc.validate(joint / name, level="full") if f.severity == "error"]
+            with cc.open(joint / name) as file:
                 assert file.provenance.parents[0].digest == row["digest"]
-                digests.add(file.provenance.run)
-    assert len(sessions) == 2
-    assert len(digests) == 1
+                runs.add(file.provenance.run)
+    assert len(sessions_of(joint)) == 2
+    assert len(runs) == 1
 
 
-def test_activity_without_inputs_is_fitted_too(tmp_path):
+def test_a_fit_applied_to_its_own_recording_writes_the_files_of_the_fit(recording, fitted, tmp_path):
+    """Bit for bit, and without the model's name."""
+    assert COMMAND.invoke([f"predict={fitted}", f"data={recording}", f"out={tmp_path}"]) == 0
+    for name in FILES:
+        with cc.open(tmp_path / name) as file, cc.open(fitted / name) as known:
+            assert file.digest == known.digest
+            assert file.name == known.name
+            assert file.provenance.config == known.provenance.config
+            assert file.provenance.run != known.provenance.run
+
+
+def test_each_recording_of_a_fit_is_found_by_its_neurons(recording, other, joint, tmp_path, capsys):
+    rows = sessions_of(joint)
+    for path in (recording, other):
+        with cc.open(path) as source:
+            row = next(row for row in rows if row["id"] == source.id)
+        out = tmp_path / path.stem
+        line = [f"predict={joint / 'sessions.json'}", f"data={path}"]
+        assert COMMAND.invoke([*line, f"out={out}"]) == 0
+        for name, known in (("inference.h5", row["file"]), ("inference_rnn.h5", row["network"])):
+            with cc.open(out / name) as file, cc.open(joint / known) as whole:
+                assert file.digest == whole.digest
+        wrong = next(one["name"] for one in rows if one is not row)
+        assert COMMAND.invoke([*line, f"out={tmp_path / 'no'}", f"session={wrong}"]) == 2
+        assert f"{wrong} differs in the ids of the neurons" in capsys.readouterr().err
+    assert COMMAND.invoke([*line, f"out={tmp_path / 'no'}", "session=sunday"]) == 2
+    assert "session=sunday: the model was fitted to" in capsys.readouterr().err
+
+
+def test_what_a_fit_is_not_for_is_refused(recording, other, fitted, tmp_path, capsys):
+    line = [f"predict={fitted}", f"out={tmp_path}"]
+    assert COMMAND.invoke([*line, f"data={other}"]) == 2
+    assert "is no recording that the model is for; " in capsys.readouterr().err
+    assert COMMAND.invoke([*line, f"data=[{recording},{other}]"]) == 2
+    assert "a prediction is of one recording, got 2" in capsys.readouterr().err
+    assert COMMAND.invoke([*line, f"data={recording}", "model=mrsds"]) == 2
+    assert "holds lfads_jslds, not mrsds" in capsys.readouterr().err
+
+
+def test_activity_without_inputs_is_written_too(tmp_path):
+    """As it is before any training."""
     path = tmp_path / "recording.h5"
     toys.make_recording(path, n_trials=20, n_time=6, n_neurons=5, n_states=3, continuous=True)
-    line = [f"data={path}", f"out={tmp_path / 'fit'}", *TINY, "training.steps=2", "model.inputs=[]"]
-    assert COMMAND.invoke([*line, "model.encoder.bins=4", "model.initial_prior.kind=none"]) == 0
-    for name in FILES:
-        path = tmp_path / "fit" / name
+    prior, encoder = PriorConfig("none"), EncoderConfig(units=3, bins=4)
+    settings = LFADSJSLDSConfig(units=4, factors=3, inputs=[], encoder=encoder, initial_prior=prior)
+    session = read(path, [])
+    model = prediction.model_of([session.identity], settings)
+    given = ([part] for part in moments(session.recording.trials))
+    params, _ = eqx.filter_jit(model.initialize)(jax.random.key(0), *given)
+    files = tuple(tmp_path / name for name in FILES)
+    export.write(files, session, 0, model, params, Origin("toy", "a run", 0, {}))
+    for path in files:
         assert not [found for found in cc.validate(path, level="full") if found.severity == "error"]
         with cc.open(path) as file:
             assert file.dynamics().inputs == ()
             expected = file.readout().evaluate(file.signals["states"][:])
             np.testing.assert_allclose(file.signals["activity_prediction"][:], expected, atol=1e-4)
-
-
-def test_what_stops_being_a_number_is_named(recording, tmp_path, capsys):
-    line = [f"data={recording}", f"out={tmp_path}", *TINY, "training.learning_rate=1e38", "training.steps=20"]
-    assert COMMAND.invoke([*line, "training.warm_up=0.0"]) == 1
-    said = capsys.readouterr().err
-    assert "not finite" in said
-    assert "train/" in said
 
 
 @pytest.mark.parametrize("preset", ["published_integrator", "published_flip_flop"])

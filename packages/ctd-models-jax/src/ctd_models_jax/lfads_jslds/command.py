@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ctd_contract.command import Command, Run, UserError
-from ctd_contract.command.sessions import INDEX, RESULT, file_names, listed, write_index
+from ctd_contract.command.sessions import file_names, write_index
 from ctd_models_jax import accelerator
 from ctd_models_jax.lfads_jslds.config import LFADSJSLDSConfig, LFADSJSLDSFitConfig
 from ctd_models_jax.lfads_jslds.presets import PRESETS
 from ctd_models_jax.origin import Origin
-from ctd_models_jax.saved import FILE
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ctd_models_jax.lfads_jslds import LFADSJSLDS
-    from ctd_models_jax.sessions import Session
+from ctd_models_jax.saved import read_notes, save
 
 NAME = "lfads_jslds"
 
 
 def run(config: LFADSJSLDSFitConfig, run: Run) -> None:
-    """Fit the model that `config` describes; write a file of each generator for each recording."""
+    """Fit the model that `config` describes, or apply a fitted one, and write a file of each generator."""
     accelerator.set_threads(config.threads)
 
-    from ctd_models_jax import checkpoint
+    if config.predict is None:
+        fit_and_write(config, run)
+    else:
+        predict(config, run)
+
+
+def fit_and_write(config: LFADSJSLDSFitConfig, run: Run) -> None:
+    """Fit to one recording or several; write two files for each, and of several ``sessions.json``."""
     from ctd_models_jax.fitting import fit_sessions
-    from ctd_models_jax.lfads_jslds import Objective, export
+    from ctd_models_jax.lfads_jslds import Objective, export, prediction
     from ctd_models_jax.lfads_jslds.sessions import read_together
 
     training = config.training
     try:
-        sessions = read_together(listed(config.data), config.model.inputs)
-        model = build(config.model, sessions)
+        sessions = read_together(config.paths, config.model.inputs)
+        identities = [one.identity for one in sessions]
+        model = prediction.model_of(identities, config.model)
+        prediction.check_bins(config.model, sessions[0])
     except ValueError as error:
         raise UserError(str(error)) from error
     objective = Objective(model, training.coordinated_dropout, per_trial=training.loss_per == "trial")
@@ -45,8 +47,9 @@ def run(config: LFADSJSLDSFitConfig, run: Run) -> None:
         seed=config.seed,
         label=f"fitting {NAME}",
     )
-    checkpoint.save(run.folder / FILE, params)
-    files = file_names([one.identity.name for one in sessions])
+    kept = {"settings": config.model, "family": model.family, "seed": config.seed}
+    save(run, params, model=NAME, identities=identities, **kept)
+    files = file_names([one.name for one in identities])
     origin = Origin(config.name or NAME, run.id, config.seed, run.config)
     for index, (session, file) in enumerate(zip(sessions, files, strict=True)):
         paths = (run.folder / network_file(file), run.folder / file)
@@ -56,25 +59,23 @@ def run(config: LFADSJSLDSFitConfig, run: Run) -> None:
         write_index(run.folder, [one.row(file=file, network=network_file(file)) for one, file in pairs])
 
 
-def build(settings: LFADSJSLDSConfig, sessions: Sequence[Session]) -> LFADSJSLDS:
-    """The model that settings describe, for the neurons and inputs of recordings.
+def predict(config: LFADSJSLDSFitConfig, run: Run) -> None:
+    """Apply a fitted model to a recording of the neurons of one of its sessions."""
+    from ctd_models_jax.lfads_jslds import export, prediction
+    from ctd_models_jax.sessions import read, session_of
 
-    Raises:
-        ValueError: The settings don't fit the recordings.
-    """
-    from ctd_models_jax.lfads_jslds import LFADSJSLDS
-
-    first = sessions[0].recording
-    family = settings.family or ("poisson" if first.signal == "spikes" else "gaussian")
-    if (family == "poisson") != (first.signal == "spikes"):
-        raise ValueError(f"model.family={family} can't describe {first.signal}")
-    n_time, bins = first.trials.values.shape[1], settings.encoder.bins
-    if settings.controls and bins is not None and bins >= n_time:
-        raise ValueError(
-            f"model.encoder.bins={bins} leaves the controller none of {n_time} bins: take fewer, or null"
-        )
-    held_in = tuple(one.recording.held_in for one in sessions)
-    return LFADSJSLDS(held_in, first.trials.inputs.shape[-1], family, settings)
+    path = Path(config.predict or "")
+    notes = read_notes(path, NAME)
+    try:
+        model, params, identities = prediction.load(path, notes)
+        session = read(config.paths[0], model.settings.inputs)
+        index = session_of(identities, session, config.session)
+        prediction.check_bins(model.settings, session)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    origin = Origin(config.name or NAME, run.id, notes["seed"], notes["config"])
+    paths = (run.result.with_name(network_file(run.result.name)), run.result)
+    export.write(paths, session, index, model, params, origin)
 
 
 def network_file(file: str) -> str:
@@ -86,11 +87,12 @@ COMMAND = Command(
     name="ctd-models-jax",
     config=LFADSJSLDSFitConfig,
     run=run,
-    result=lambda config: INDEX if len(listed(config.data)) > 1 else RESULT,
-    summary=f"(model={NAME}) fit LFADS whose generator is accompanied by a switching linear system",
+    result=lambda config: config.result,
+    summary=f"(model={NAME}) fit LFADS whose generator is accompanied by a switching linear system to "
+    "one or several recordings, or apply a fitted one (predict=FOLDER)",
     example=f"ctd-models-jax model={NAME} data=recording.h5 training.steps=800",
     groups={"model": {NAME: LFADSJSLDSConfig}},
     choices={"model": NAME},
     presets=PRESETS,
-    files=("data",),
+    files=("data", "predict"),
 )

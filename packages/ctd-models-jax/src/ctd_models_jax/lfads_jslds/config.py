@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from ctd_contract.command.config import CommandConfig
-from ctd_contract.command.sessions import listed
 from ctd_models_jax.checks import require_choice, require_not_negative, require_positive, require_share
-from ctd_models_jax.settings import OneStageConfig
+from ctd_models_jax.settings import OneStageConfig, SessionsConfig
 
 
 @dataclass
@@ -206,20 +203,13 @@ class LFADSJSLDSTrainingConfig(OneStageConfig):
 
 
 @dataclass
-class LFADSJSLDSFitConfig(CommandConfig):
-    """Settings of the command.
+class LFADSJSLDSFitConfig(SessionsConfig):
+    """Settings of the command; `name` is the linear system's, the network has ``_rnn`` after it.
 
     Attributes:
-        data: The recording to fit, or a list of several that are fitted together.
-        name: What the linear system is called in tables and figures; the network has ``_rnn`` after it.
         model: The model.
         training: How it is fitted.
     """
 
-    data: Any = "???"
-    name: str | None = None
     model: LFADSJSLDSConfig = field(default_factory=LFADSJSLDSConfig)
     training: LFADSJSLDSTrainingConfig = field(default_factory=LFADSJSLDSTrainingConfig)
-
-    def __post_init__(self) -> None:
-        listed(self.data)
