@@ -12,7 +12,9 @@ import pytest
 
 # Before JAX first computes; processes that tests start inherit both.
 os.environ.setdefault(
-    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+    "--xla_cpu_use_fusion_emitters=false",
 )
 _FOLDER = tempfile.TemporaryDirectory(prefix="compiled")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _FOLDER.name)

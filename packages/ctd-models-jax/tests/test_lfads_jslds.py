@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ctd_models_jax import checkpoint
-from ctd_models_jax.lfads_jslds import LFADSJSLDS, Objective
+from ctd_models_jax.lfads_jslds import LFADSJSLDS, Objective, Parameters, generators
 from ctd_models_jax.lfads_jslds.config import (
     ControllerConfig,
     EncoderConfig,
@@ -19,6 +20,7 @@ from ctd_models_jax.lfads_jslds.config import (
 )
 from ctd_models_jax.lfads_jslds.encoder import seen_by_controller
 from ctd_models_jax.lfads_jslds.export import jslds_dynamics, network_dynamics
+from ctd_models_jax.lfads_jslds.generators import Given, Shared
 from ctd_models_jax.recording import Trials
 
 TRIALS, TIME, INPUTS, UNITS = 5, 6, 2, 4
@@ -37,21 +39,25 @@ def trials(neurons=5, seed=0, lengths=LENGTHS):
     return Trials(values, valid, valid, scored, inputs)
 
 
+class Made(NamedTuple):
+    """A model, parameters, which are trained, and inference, compiled once for all tests that share it."""
+
+    model: LFADSJSLDS
+    params: Parameters
+    trainable: Parameters
+    infer: Any
+
+
 def make(settings=None, *, held_in=(HELD_IN,), family="poisson", **more):
-    """A model whose parameters are all away from their starts, and jitted inference."""
+    """A model whose parameters are anything, which takes no compilation."""
     settings = settings or LFADSJSLDSConfig(**{**SMALL, **more})
     model = LFADSJSLDS(held_in, INPUTS, family, settings)
     ones = [np.ones(len(seen), np.float32) for seen in held_in]
-    start = eqx.filter_jit(model.initialize)
-    params, trainable = start(jax.random.key(0), ones, [2 * one for one in ones])
-    leaves, structure = jax.tree.flatten(params)
+    like, trainable = eqx.filter_eval_shape(model.initialize, jax.random.key(0), ones, ones)
     rng = np.random.default_rng(1)
-    moved = [leaf + 0.2 * rng.normal(size=leaf.shape).astype(np.float32) for leaf in leaves]
-    return model, jax.tree.unflatten(structure, moved), trainable
-
-
-def infer(model, params, data, **options):
-    return eqx.filter_jit(model.infer)(params, data, **options)
+    drawn = jax.tree.map(lambda leaf: jnp.asarray(0.4 * rng.normal(size=leaf.shape), leaf.dtype), like)
+    sessions = [own._replace(std=2 * jnp.ones(len(own.std))) for own in drawn.sessions]
+    return Made(model, drawn._replace(sessions=sessions), trainable, eqx.filter_jit(model.infer))
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +74,15 @@ def controlled():
 
 
 @pytest.mark.parametrize("name", ["alone", "controlled"])
-def test_both_generators_are_plain_loops(name, request):
-    """Of the contract's dynamics, and of the cells' own with one forward derivative a bin; gradients too."""
-    model, params, _ = request.getfixturevalue(name)
+def test_both_generators_are_loops_over_the_contracts_dynamics(name, request):
+    model, params, _, infer = request.getfixturevalue(name)
     data = trials()
-    found = infer(model, params, data)
+    found = infer(params, data)
     network, linear = network_dynamics(model, params), jslds_dynamics(model, params)
     inputs = np.concatenate([found.inferred_inputs.mean, data.inputs], -1)
     g = a = np.asarray(found.initial.mean, np.float64)
-    factors = np.asarray(params.factors())
-    np.testing.assert_allclose(np.linalg.norm(factors, axis=1), 1.0, rtol=1e-6)
+    factors = np.asarray(params.factor_weight, np.float64)
+    factors /= np.linalg.norm(factors, axis=1, keepdims=True)
     for k in range(TIME):
         np.testing.assert_allclose(found.points[:, k], linear.expansion_point(a, inputs[:, k])[0], atol=1e-5)
         g, a = network.step(g, inputs[:, k]), linear.step(a, inputs[:, k])
@@ -88,35 +93,59 @@ def test_both_generators_are_plain_loops(name, request):
         expected = states @ factors.T @ np.asarray(readout.weight).T + readout.bias
         np.testing.assert_allclose(prediction[:, -1], expected, atol=1e-4)
 
+
+def test_gradients_are_those_of_a_plain_loop(controlled):
+    """Of the cells themselves, with one forward derivative a bin, dropout and noise; what a model without
+    controller runs is part of it."""
+    model, params, _, _ = controlled
+    rng = np.random.default_rng(2)
+    n_controls, n_factors = CONTROLLED.controls, SMALL["factors"]
+    sizes = {
+        "encoded": 2 * SMALL["encoder"].units,
+        "noise": n_controls,
+        "factor_mask": n_factors,
+        "state_mask": UNITS,
+    }
+    drawn = {
+        name: rng.normal(size=(TRIALS, TIME + (name == "state_mask"), size)).astype(np.float32)
+        for name, size in sizes.items()
+    }
+    given = Given(trials().inputs, model.kept, **drawn)
+    shared = Shared(params.cell, params.expansion, params.controller, params.factors())
+    start = rng.normal(size=(TRIALS, UNITS)).astype(np.float32)
+    weights = rng.normal(size=(4, TRIALS, TIME, UNITS)).astype(np.float32)
+
     @eqx.filter_jit
-    def gradient(params, backend):
-        def total(params):
-            read = [model.read(params, data, 0)]
-            found = model.run(params, read, [data], key=jax.random.key(0), backend=backend).course
-            weights = jax.random.normal(jax.random.key(1), (6, *found.states.shape))
-            parts = (found.states, found.linear_states, found.points, found.drift)
-            several = sum(jnp.vdot(w, part) for w, part in zip(weights, parts, strict=False))
-            return several + sum(jnp.sum(part**2) for part in found.posterior)
+    def gradient(given, backend):
+        def total(shared, start):
+            course = generators.run(shared, start, given, smallest_variance=1e-3, backend=backend)
+            parts = (course.states, course.linear_states, course.points, course.drift)
+            several = sum(jnp.vdot(w, part) for w, part in zip(weights, parts, strict=True))
+            return several + sum(jnp.sum(part**2) for part in (*course.posterior, course.controls))
 
-        return jax.value_and_grad(total)(params)
+        return jax.value_and_grad(total, (0, 1))(shared, start)
 
-    fast, plain = gradient(params, "fast"), gradient(params, "plain")
+    fast, plain = gradient(given, "fast"), gradient(given, "plain")
     for one, other in zip(jax.tree.leaves(fast), jax.tree.leaves(plain), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4, rtol=1e-4)
 
 
 def test_the_controller_hears_the_encodings_and_the_networks_factors(controlled):
     """One bin by hand: c_1 = C([encoding_1, f_0], c_0), and f_0 is the initial state's."""
-    model, params, _ = controlled
+    model, params, _, infer = controlled
     data = trials()
-    found = infer(model, params, data)
-    read = model.read(params, data, 0)
-    encoded = seen_by_controller(params.encoder(read, data.visible), jnp.asarray(data.visible), 1)
-    heard = found.initial.mean @ params.factors().T
-    controller = params.controller
-    state = jnp.broadcast_to(controller.start, (TRIALS, 3))
-    state = controller.cell(state, controller.cell.project(jnp.concatenate([encoded[:, 0], heard], -1)))
-    mean, raw = np.split(np.asarray(controller.head(state)), 2, -1)
+    found = infer(params, data)
+
+    @eqx.filter_jit
+    def first_bin(params, start):
+        read, visible = model.read(params, data, 0), jnp.asarray(data.visible)
+        encoded = seen_by_controller(params.encoder(read, visible), visible, 1)[:, 0]
+        controller = params.controller
+        state = jnp.broadcast_to(controller.start, (TRIALS, 3))
+        heard = jnp.concatenate([encoded, start @ params.factors().T], -1)
+        return controller.head(controller.cell(state, controller.cell.project(heard)))
+
+    mean, raw = np.split(np.asarray(first_bin(params, found.initial.mean)), 2, -1)
     np.testing.assert_allclose(found.inferred_inputs.mean[:, 0], mean, atol=1e-5)
     variance = np.exp(10 * np.tanh(raw / 10)) + model.settings.smallest_variance
     np.testing.assert_allclose(found.inferred_inputs.std[:, 0] ** 2, variance, rtol=1e-4)
@@ -131,11 +160,11 @@ def test_the_controller_sees_its_encoder_with_a_lag():
 
 
 def test_held_out_neurons_and_padding_never_reach_an_inference(controlled):
-    model, params, _ = controlled
+    model, params, _, infer = controlled
     data = trials()
-    before, score = infer(model, params, data), eqx.filter_jit(Objective(model).score)
+    before, score = infer(params, data), eqx.filter_jit(Objective(model).score)
     changed = data.values + (3 * ~np.asarray(HELD_IN)).astype(np.float32)
-    after = infer(model, params, data._replace(values=changed))
+    after = infer(params, data._replace(values=changed))
     for one, other in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_array_equal(one, other)
     padding = 1 - data.valid[..., None]
@@ -148,11 +177,10 @@ def test_held_out_neurons_and_padding_never_reach_an_inference(controlled):
 def test_the_initial_state_may_be_inferred_from_the_first_bins_alone(alone):
     later = trials()
     later.values[:, 3:] += 5 * later.scored[:, 3:]
-    model, params, _ = alone
-    before, after = infer(model, params, trials()), infer(model, params, later)
+    before, after = (alone.infer(alone.params, data) for data in (trials(), later))
     np.testing.assert_array_equal(before.prediction, after.prediction)
-    model, params, _ = make(controller=CONTROLLED, encoder=EncoderConfig(units=3, bins=3))
-    before, after = infer(model, params, trials()), infer(model, params, later)
+    both = make(controller=CONTROLLED, encoder=EncoderConfig(units=3, bins=3))
+    before, after = (both.infer(both.params, data) for data in (trials(), later))
     np.testing.assert_array_equal(before.initial.mean, after.initial.mean)
     # With a lag of one bin the first bin that the controller sees differently is two before: it hears ahead.
     assert not np.array_equal(before.inferred_inputs.mean, after.inferred_inputs.mean)
@@ -160,9 +188,9 @@ def test_the_initial_state_may_be_inferred_from_the_first_bins_alone(alone):
 
 def test_the_loss_in_numpy(alone):
     """Nothing hidden, dropped or drawn: every term by hand, trials of unequal lengths."""
-    model, params, _ = alone
+    model, params, _, infer = alone
     data = trials()
-    found = jax.tree.map(lambda a: np.asarray(a, np.float64), infer(model, params, data))
+    found = jax.tree.map(lambda a: np.asarray(a, np.float64), infer(params, data))
     network, per = network_dynamics(model, params), TRIALS * TIME * len(HELD_IN)
     before = np.concatenate([found.initial.mean[:, None], found.linear_states[:, :-1]], 1)
     at, known = jslds_dynamics(model, params).expansion_point(before, data.inputs)
@@ -197,9 +225,10 @@ def test_the_loss_in_numpy(alone):
 
 def test_what_was_shown_is_not_scored():
     """Of what the encoder may see only what was hidden counts; of all else everything does."""
-    model, _, _ = make(encoder=EncoderConfig(units=3, bins=4))
-    objective, data = Objective(model, coordinated_dropout=0.25), trials()
-    shown, weight = objective.hide(jax.random.key(0), data, 0)
+    settings = LFADSJSLDSConfig(**{**SMALL, "encoder": EncoderConfig(units=3, bins=4)})
+    objective = Objective(LFADSJSLDS((HELD_IN,), INPUTS, "poisson", settings), coordinated_dropout=0.25)
+    data = trials()
+    shown, weight = eqx.filter_jit(objective.hide)(jax.random.key(0), data, 0)
     seen = np.zeros((TRIALS, TIME, len(HELD_IN)), bool)
     seen[:, :4] = (data.visible[:, :4, None] > 0) & np.asarray(HELD_IN)
     np.testing.assert_array_equal(np.asarray(weight)[~seen], 1.0)
@@ -212,39 +241,51 @@ def test_what_was_shown_is_not_scored():
 
 def test_dropout_is_the_same_for_both_generators():
     """While both systems are at the same states, a dropped unit is missing from both predictions."""
-    model, params, _ = make(dropout=0.5, controller=CONTROLLED)
+    model, params, _, _ = make(dropout=0.5, controller=CONTROLLED)
     objective, data = Objective(model), trials()
-    found = model.run(params, [model.read(params, data, 0)], [data], key=jax.random.key(3))
-    twin = found._replace(course=found.course._replace(linear_states=found.course.states))
-    (cost,) = objective.costs(params, [data], twin, sampled=True)
-    np.testing.assert_array_equal(cost.nll[0], cost.nll[1])
-    assert set(np.unique(found.state_mask).tolist()) == {0.0, 2.0}
-    whole = objective.costs(params, [data], twin._replace(state_mask=None), sampled=True)[0]
-    assert not np.allclose(cost.nll[0], whole.nll[0])
+
+    @eqx.filter_jit
+    def told(params):
+        found = model.run(params, [model.read(params, data, 0)], [data], key=jax.random.key(3))
+        twin = found._replace(course=found.course._replace(linear_states=found.course.states))
+        (cost,) = objective.costs(params, [data], twin, sampled=True)
+        (whole,) = objective.costs(params, [data], twin._replace(state_mask=None), sampled=True)
+        return found.state_mask, cost.nll, whole.nll
+
+    mask, nll, whole = told(params)
+    np.testing.assert_array_equal(*nll)
+    assert set(np.unique(mask).tolist()) == {0.0, 2.0}
+    assert not np.allclose(nll[0], whole[0])
 
 
 def test_a_session_alone_is_the_model_of_one_and_others_leave_its_readout_be():
     held_in = (HELD_IN, (True, True, True, False, True))
     data, other = trials(), trials(seed=5, lengths=[6, 5, 6])
     settings = LFADSJSLDSConfig(**{**SMALL, "encoder": EncoderConfig(units=3, read_in=3)})
-    model, params, _ = make(settings, held_in=held_in)
-    (single,) = [LFADSJSLDS(held_in[:1], INPUTS, "poisson", settings)]
-    own = params._replace(sessions=params.sessions[:1])
-    both = eqx.filter_jit(Objective(model).score)(params, [data, other])
-    first = eqx.filter_jit(Objective(single).score)(own, [data])
-    swapped = LFADSJSLDS(held_in[1:], INPUTS, "poisson", settings)
-    last = eqx.filter_jit(Objective(swapped).score)(params._replace(sessions=params.sessions[1:]), [other])
+    model, params, _, _ = make(settings, held_in=held_in)
+    scores = [Objective(LFADSJSLDS((own,), INPUTS, "poisson", settings)).score for own in held_in]
+
+    @eqx.filter_jit
+    def told(params, scored):
+        """The score of both and of each alone, and gradients of the network's likelihood of both."""
+        blank = data._replace(scored=scored)
+        each = [
+            score(params._replace(sessions=[params.sessions[index]]), [own])
+            for index, (score, own) in enumerate(zip(scores, (blank, other), strict=True))
+        ]
+
+        def both(params):
+            terms = Objective(model).score(params, [blank, other])
+            return terms["rnn"], terms
+
+        gradient, terms = jax.grad(both, has_aux=True)(params)
+        return terms, each, gradient
+
+    both, (first, last), _ = told(params, data.scored)
     for name in first:
         mean = (float(first[name]) + float(last[name])) / 2
         assert float(both[name]) == pytest.approx(mean, rel=1e-4), name
-
-    @eqx.filter_jit
-    def of_second(params):
-        """Gradients where only the second recording's counts are scored."""
-        blank = data._replace(scored=np.zeros_like(data.scored))
-        return jax.grad(lambda p: Objective(model).score(p, [blank, other])["rnn"])(params)
-
-    gradient = of_second(params)
+    gradient = told(params, np.zeros_like(data.scored))[2]  # only the second recording's counts are scored
     for part in ("read_in", "readout"):
         mine, others = (getattr(gradient.sessions[index], part) for index in (1, 0))
         assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(mine))
@@ -259,9 +300,9 @@ def test_recordings_of_different_neurons_need_a_read_in():
 
 
 def test_activity_has_a_learned_variance():
-    model, params, trainable = make(family="gaussian")
+    model, params, trainable, infer = make(family="gaussian")
     data = trials()
-    found = infer(model, params, data)
+    found = infer(params, data)
     variance = np.exp(np.asarray(params.sessions[0].log_variance, np.float64))
     squares = (data.values - np.asarray(found.prediction, np.float64)) ** 2 / variance
     nll = 0.5 * data.scored * (squares + np.log(2 * np.pi * variance))
@@ -270,14 +311,3 @@ def test_activity_has_a_learned_variance():
     assert "rnn_bps" not in score
     assert trainable.sessions[0].log_variance
     assert not trainable.sessions[0].mean
-
-
-def test_saved_parameters_give_the_same_inference(controlled, tmp_path):
-    model, params, _ = controlled
-    checkpoint.save(tmp_path / "model.safetensors", params)
-    ones = [np.ones(len(HELD_IN), np.float32)]
-    like, _ = model.initialize(jax.random.key(9), ones, ones)
-    loaded = checkpoint.load(tmp_path / "model.safetensors", like)
-    expected, found = (infer(model, each, trials()) for each in (params, loaded))
-    for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
-        np.testing.assert_array_equal(one, other)
