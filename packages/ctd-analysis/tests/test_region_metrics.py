@@ -6,7 +6,15 @@ import pytest
 import ctd_contract as cc
 from ctd_analysis.analyse import AnalysisConfig, analyse
 from ctd_analysis.bootstrap import Bootstrap
-from ctd_analysis.metrics import Ends, activity_r2, block_of, forecast_r2, message_cosine, mode_accuracy
+from ctd_analysis.metrics import (
+    Ends,
+    activity_r2,
+    block_of,
+    co_bps,
+    forecast_r2,
+    message_cosine,
+    mode_accuracy,
+)
 
 NONE = Bootstrap(n_resamples=0)
 NAMES = ("A", "B")
@@ -198,9 +206,10 @@ def test_files_are_scored_by_all_of_them(kind, tmp_path):
     with cc.create(path, "recording", name="toy", axes={"neuron": 3, "region": 2}, **header) as writer:
         writer.names("region", list(NAMES))
         writer.column("trials", "split", np.arange(30) % 3)
-        writer.column("neurons", "held_out", [0, 0, 1])
+        writer.column("neurons", "held_out", [0, 1, 1])
+        writer.column("neurons", "region", [0, 0, 1])
         if kind == "spikes":
-            writer.signal("spikes", random.poisson(means))
+            writer.signal("spikes", counts := random.poisson(means))
             writer.truth("rates", means / 0.01)
         else:
             writer.signal("activity", means + random.standard_normal(means.shape), unit="1")
@@ -231,6 +240,12 @@ def test_files_are_scored_by_all_of_them(kind, tmp_path):
     if kind == "activity":
         assert result.row("exact", "activity_r2").value == pytest.approx(1.0)
         assert result.row("exact", "co_r2").value < 0.5
+    else:
+        tested = np.arange(30) % 3 == 2
+        for region, neuron in enumerate([1, 2]):
+            alone = {"held_out": np.arange(3) == neuron, "bin_width_s": 0.01, "bootstrap": NONE}
+            expected = values(co_bps(counts[tested], told[tested], **alone))["co_bps/poisson-1"]
+            assert result.row("exact", f"co_bps {NAMES[region]}").value == pytest.approx(expected, rel=1e-5)
     reasons = {left.metric: left.reason for left in result.left_out if left.model == "poor"}
     assert reasons["mode_accuracy"] == "the model has no modes"
     assert reasons["message_cosine"] == "the model gives no states"

@@ -59,6 +59,10 @@ class TrialLikelihood:
         names = ("log_likelihood", "spikes", "bins")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
+    def of_neurons(self, neurons: Flags) -> TrialLikelihood:
+        """The sums of some neurons alone."""
+        return TrialLikelihood(*(sums[:, neurons] for sums in (self.log_likelihood, self.spikes, self.bins)))
+
     def bits_per_spike(self, weights: Floats) -> Floats:
         """Log likelihood above that of each neuron's mean rate per spike, (resample,); NaN without spikes.
 

@@ -119,6 +119,7 @@ class Recording:
             self.signals = _known_of_task(task, rows, _bins(task, file)) | self.signals
         self.changing_inputs = _changing(self.signals)
         inputs = file.signals.get("inputs")
+        neuron_regions = file.tables.get("neurons", {}).get("region")
         conditions = file.tables["trials"].get("condition", np.full(file.sizes["trial"], -1))
         self.conditions = np.asarray(conditions).astype(np.int64)
         self.session = Session(
@@ -128,6 +129,8 @@ class Recording:
             n_external_inputs=0 if inputs is None else inputs.shape[2],
             n_conditions=int(self.conditions.max(initial=-1)) + 1,
             condition_bins=tuple(condition_bins),
+            regions=() if neuron_regions is None else tuple(file.names("region") or ()),
+            neuron_regions=neuron_regions,
         )
         self.lengths = file.lengths.astype(np.int64)
 

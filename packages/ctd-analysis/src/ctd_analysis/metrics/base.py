@@ -26,6 +26,8 @@ class Session:
         n_external_inputs: Channels of the recording's `inputs`, 0 without.
         n_conditions: Conditions of the trials, 0 without.
         condition_bins: Bins from which conditions are decoded, counted from 1.
+        regions: Names of the regions that neurons lie in; none where the recording doesn't say.
+        neuron_regions: The region of each neuron, (neuron,), where there are regions.
     """
 
     bin_width_s: float
@@ -34,6 +36,8 @@ class Session:
     n_external_inputs: int = 0
     n_conditions: int = 0
     condition_bins: tuple[int, ...] = ()
+    regions: tuple[str, ...] = ()
+    neuron_regions: Integers | None = None
 
 
 @dataclass(frozen=True)

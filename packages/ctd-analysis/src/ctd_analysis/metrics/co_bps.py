@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from ctd_analysis.bits_per_spike import TrialLikelihood
 from ctd_analysis.bootstrap import Bootstrap
-from ctd_analysis.metrics.base import Estimates, Session, block_of, score_arrays
+from ctd_analysis.metrics.base import Block, Estimates, Session, block_of, score_arrays
 from ctd_analysis.metrics.poisson_metric import FORMULA, SOURCE, PoissonMetric
 from ctd_analysis.results import Definition, Flags, Floats
 
@@ -30,10 +33,31 @@ PUBLISHED = Definition(
 
 
 class CoBps(PoissonMetric):
-    """Bits per spike of held-out neurons, and the published slice."""
+    """Bits per spike of held-out neurons, of those of each region too, and the published slice."""
 
     name = "co_bps"
     definitions = (HELD_OUT, PUBLISHED)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._regions: dict[str, Flags] = {}
+
+    def score(self, block: Block) -> None:
+        """As in the base class; which of the neurons scored lie in each region is kept too."""
+        super().score(block)
+        session = block.session
+        if session.neuron_regions is not None and len(session.regions) > 1:
+            regions = session.neuron_regions[self.scored(HELD_OUT, session).any(axis=0)]
+            self._regions = {name: regions == region for region, name in enumerate(session.regions)}
+
+    def estimates(self, bootstrap: Bootstrap) -> Estimates:
+        """Each definition, then the held-out neurons of each region that has any."""
+        sums = TrialLikelihood.concatenate(self._parts[HELD_OUT.name])
+        return super().estimates(bootstrap) + [
+            (_of_region(name), self._of(sums.of_neurons(own), bootstrap))
+            for name, own in self._regions.items()
+            if own.any()
+        ]
 
     def missing(self, session: Session) -> str | None:
         """Why a recording has no held-out neurons."""
@@ -45,6 +69,11 @@ class CoBps(PoissonMetric):
             return ~session.forward[:, None] & session.held_out
         sliced = np.arange(len(session.held_out)) >= session.n_external_inputs
         return np.broadcast_to(sliced, (len(session.forward), len(sliced)))
+
+
+def _of_region(name: str) -> Definition:
+    formula = HELD_OUT.formula.replace("held-out neurons", f"held-out neurons of {name}")
+    return replace(HELD_OUT, metric=f"{HELD_OUT.metric} {name}", formula=formula)
 
 
 def co_bps(

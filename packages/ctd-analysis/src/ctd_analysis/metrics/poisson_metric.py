@@ -7,7 +7,7 @@ from abc import abstractmethod
 import numpy as np
 
 from ctd_analysis.bits_per_spike import TrialLikelihood
-from ctd_analysis.bootstrap import Bootstrap, Undefined
+from ctd_analysis.bootstrap import Bootstrap, Estimate, Undefined
 from ctd_analysis.metrics.base import Block, Estimates, Metric, Session
 from ctd_analysis.results import Definition, Flags
 
@@ -52,6 +52,10 @@ class PoissonMetric(Metric):
 
     def _estimate(self, definition: Definition, bootstrap: Bootstrap):
         sums = TrialLikelihood.concatenate(self._parts[definition.name])
+        return self._of(sums, bootstrap)
+
+    @staticmethod
+    def _of(sums: TrialLikelihood, bootstrap: Bootstrap) -> Estimate | Undefined:
         if sums.spikes.sum() == 0.0:
             return Undefined("there is no spike in what is scored")
         return bootstrap.estimate(sums.bits_per_spike, len(sums.spikes))
