@@ -69,6 +69,15 @@ def make(config=None, *, family="poisson", inputs=INPUTS):
     return model, params, Trials(values, valid, valid, scored, given)
 
 
+def test_without_inputs_regions_move_by_messages_alone():
+    model, params, trials = make(inputs=0)
+    inferred, dynamics = compiled(model)[0](params, trials), params.dynamics
+    assert np.isfinite(inferred.prediction).all()
+    x = np.asarray(inferred.states)
+    moved = dynamics.means(x, dynamics.driven(jnp.asarray(trials.inputs))) - x[..., None, :]
+    np.testing.assert_allclose(moved, dynamics.messages(x).sum(-2), atol=1e-6)
+
+
 def compiled(model):
     """The model's `infer` and `bound`, as functions of parameters and trials, compiled once a session."""
     return _parameters(model.inputs, model.family, repr(model.settings))[2:]

@@ -49,17 +49,19 @@ class Dynamics(eqx.Module):
             gain=0.1 if increment else 1.0,
         )
         sources = (1,) * inputs if settings.input_networks == "separate" else (inputs,)
-        input_networks = draw_networks(
-            *(keys[1], modes, sizes, sources, tuple(settings.input_layers)),
-            activation=settings.input_activation,
-            by_mode=settings.by_mode,
-            bias=False,
-            gain=0.1 if increment else 1.0,
-        )
+        input_networks = None
+        if inputs:
+            input_networks = draw_networks(
+                *(keys[1], modes, sizes, sources, tuple(settings.input_layers)),
+                activation=settings.input_activation,
+                by_mode=settings.by_mode,
+                bias=False,
+                gain=0.1 if increment else 1.0,
+            )
         full, n_states = settings.noise == "full", sum(sizes)
         return cls(
             networks=networks,
-            input_networks=input_networks if inputs else None,
+            input_networks=input_networks,
             noise=Covariance.start(n_states, settings.noise_std, full=full),
             initial_mean=0.1 * jax.random.normal(keys[2], (modes, n_states)),
             initial_noise=Covariance.start(n_states, settings.initial_std, full=full),
