@@ -35,11 +35,14 @@ def test_shipped_suites_are_sound(name, recording):
 
 def test_quickstart_and_flip_flop_are_what_they_say():
     assert suite_names() == [
+        "double_well",
         "flip_flop",
         "lorenz",
+        "lotka_volterra",
         "motor_cortex",
         "motor_cortex_blocks",
         "quickstart",
+        "three_region_rnn",
         "v1_v2",
     ]
     assert len(plan(load_suite("quickstart"))) == 3 + len(load_suite("quickstart").models)
