@@ -10,6 +10,7 @@ from ctd_analysis.results import AnalysisResult, Definition, MetricRow
 
 HEADINGS = {
     "rate_r2": ("Rate R²", ""),
+    "log_rate_r2": ("Log-rate R²", ""),
     "state_r2_true_to_inferred": ("State R², true → inferred", ""),
     "state_r2_inferred_to_true": ("State R², inferred → true", ""),
     "input_r2_true_to_inferred": ("Input R², true → inferred", ""),
