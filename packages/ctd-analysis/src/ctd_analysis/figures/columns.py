@@ -23,6 +23,14 @@ HEADINGS = {
 """Metric -> heading and unit; other metrics are headed by their name."""
 
 
+def heading(metric: str) -> tuple[str, str]:
+    """Heading and unit of a metric, which may be of one region or so many bins: ``co_bps V2``."""
+    name, _, of = metric.partition(" ")
+    plain = name.replace("_r2", " R²").replace("_", " ")
+    title, unit = HEADINGS.get(name, (plain[:1].upper() + plain[1:], ""))
+    return f"{title} {of}".rstrip(), unit
+
+
 @dataclass(frozen=True)
 class Column:
     """One metric in one definition.
@@ -89,9 +97,7 @@ def score_columns(result: AnalysisResult) -> list[Column]:
         published = definition is not None and definition.published
         if row.metric in plain or (published and row.metric in chosen):
             continue
-        chosen[row.metric] = Column(
-            row.metric, row.definition, *HEADINGS.get(row.metric, (row.metric.replace("_", " "), ""))
-        )
+        chosen[row.metric] = Column(row.metric, row.definition, *heading(row.metric))
         if not published:
             plain.add(row.metric)
     return list(chosen.values())
