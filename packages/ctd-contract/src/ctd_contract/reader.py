@@ -234,7 +234,7 @@ class ContractFile:
 
     @property
     def fixed_points(self) -> dict[str, Columns]:
-        """Sets of points: name to arrays, first axis point; complex ones have a last axis (re, im)."""
+        """Sets of points by name, as arrays whose first axis is the point; complex ones end in (re, im)."""
         sets = self._inventory.children("/fixed_points")
         return {name: Columns(self._inventory, group.path) for name, group in sets}
 

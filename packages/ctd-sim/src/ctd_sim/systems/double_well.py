@@ -117,8 +117,8 @@ def clicks(trials: int, bins: int, random: np.random.Generator) -> Floats:
 class DoubleWellConfig(RegionalConfig):
     """Double well: clicks move one region, which moves another; a switch sends both back.
 
-    It departs from the published simulator in these points. The way back acts through |c - 0.725 of the low
-    end|, a function of the second region's state, where the published code takes that region's increment
+    It departs from the published simulator in these points. The way back acts through c's distance from the
+    low end, a function of the second region's state, where the published code takes that region's increment
     (its own comment speaks of the state). Noise is independent for each state, where one number moved both
     of a region, whose covariance then has no inverse. The factor between growth and rest of b is not
     rounded to hundredths. Each trial starts anew, so sequences of 15 trials have no meaning; a trial that
