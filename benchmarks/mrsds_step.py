@@ -4,8 +4,7 @@ Two states a region, emission networks of two layers of 128, a transformer as pu
 posterior and 10 bins of overshooting; random numbers, clipping and Adam included. The slow side is the
 equations as they stand (a network from each region to each, one after another, bin by bin; a pass over all
 bins for each bin of overshooting), op by op without compilation. Beside it stand the same equations compiled,
-and 8 seeds in one call, as one batch and in turn, in units of one; those of the small published model too (2
-regions of 50 neurons, 75 bins, linear emissions).
+and 8 seeds in one call, as one batch and in turn, in units of one.
 """
 
 from __future__ import annotations
@@ -66,7 +65,7 @@ class Size:
         return Trials(values.astype(np.float32), ones, ones, scored, inputs.astype(np.float32))
 
 
-# The sizes of the published examples.
+# Sizes of the published example.
 LARGE = Size(
     (121, 159, 220),
     184,
@@ -83,18 +82,6 @@ LARGE = Size(
             feed_forward=10,
             blocks=2,
             layers=[45],
-        ),
-    ),
-)
-TOY = Size(
-    (50, 50),
-    75,
-    8,
-    MRSDSConfig(
-        dropout_trials=0.0,
-        dynamics=DynamicsConfig(output="next_state"),
-        encoder=EncoderConfig(
-            kind="transformer", embedding=[8], heads=3, head_size=35, feed_forward=4, layers=[32]
         ),
     ),
 )
@@ -303,36 +290,39 @@ def medians(sides: dict[str, Callable[[], float]], repeats: int) -> dict[str, fl
     return {name: statistics.median(times[name] for times in taken) for name in sides}
 
 
-def measure() -> dict:
-    """See the top; medians in seconds a step."""
-    double, single = difference(LARGE, "float64", 1e-9), difference(LARGE, "float32", 1e-4)
-    one = training(LARGE, ours, KEY)
-    result = compare("mrsds_step", one, op_by_op(LARGE), repeats=2)
-    times, keys = {}, jax.random.split(KEY, SEEDS)
-    for name, size, repeats in (("", LARGE, 2), ("toy_", TOY, 5)):
-        sides = {
-            "one": one if size is LARGE else training(size, ours, KEY),
-            "plain": training(size, plain_loss, KEY),
-            "batched": training(size, ours, keys),
-            "in_turn": training(size, ours, keys, batch=False),
-        }
-        times |= {name + side: seconds for side, seconds in medians(sides, repeats).items()}
-    return result | {
-        "plain_scan_s": times["plain"],
-        "plain_scan": times["plain"] / times["one"],
-        "seeds": SEEDS,
-        "seeds_in_single_steps": times["in_turn"] / times["one"],
-        "seeds_in_single_steps_batched": times["batched"] / times["one"],
-        "toy_s": times["toy_one"],
-        "toy_plain_scan": times["toy_plain"] / times["toy_one"],
-        "toy_seeds_in_single_steps": times["toy_in_turn"] / times["toy_one"],
-        "toy_seeds_in_single_steps_batched": times["toy_batched"] / times["toy_one"],
-        "trials": LARGE.trials,
-        "threads": THREADS,
-        "difference_float64": double,
-        "difference_float32": single,
+def measured(name: str, size: Size, *, repeats: int, **more: Callable[[], float]) -> dict:
+    """One size against the same equations op by op; and compiled, and 8 seeds, in units of one step of ours.
+
+    Args:
+        name: Of the benchmark.
+        size: The model and its trials.
+        repeats: How often each side is timed.
+        more: Further sides to time in units of one step.
+    """
+    double, single = difference(size, "float64", 1e-9), difference(size, "float32", 1e-4)
+    one, keys = training(size, ours, KEY), jax.random.split(KEY, SEEDS)
+    result = compare(name, one, op_by_op(size), repeats=2)
+    sides = {
+        "one": one,
+        "plain_scan": training(size, plain_loss, KEY),
+        "seeds_in_single_steps": training(size, ours, keys, batch=False),
+        "seeds_in_single_steps_batched": training(size, ours, keys),
     }
+    times = medians(sides | more, repeats)
+    in_steps = {side: seconds / times["one"] for side, seconds in times.items() if side != "one"}
+    return (
+        result
+        | in_steps
+        | {
+            "plain_scan_s": times["plain_scan"],
+            "seeds": SEEDS,
+            "trials": size.trials,
+            "threads": THREADS,
+            "difference_float64": double,
+            "difference_float32": single,
+        }
+    )
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure()))
+    print(json.dumps(measured("mrsds_step", LARGE, repeats=2)))

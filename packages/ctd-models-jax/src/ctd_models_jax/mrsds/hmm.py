@@ -57,10 +57,9 @@ def log_normalizer(
         backend: ``scan``; ``associative``, fewer sequential steps for modes³ instead of modes² work;
             ``plain``, the scan differentiated by JAX.
     """
-    args = _masked(log_initial, log_transitions, log_likelihoods, mask)
-    if backend == "plain":
-        return _forward(*args)[0]
-    return _with_marginals(backend, *args)
+    shape, args = _trials_last(log_initial, log_transitions, log_likelihoods, mask)
+    total = _forward(*args)[0] if backend == "plain" else _with_marginals(backend, *args)
+    return total.reshape(shape)
 
 
 def marginals(
@@ -72,18 +71,23 @@ def marginals(
     backend: Literal["scan", "associative"] = "scan",
 ) -> Marginals:
     """The posterior of the modes; arguments as in `log_normalizer`."""
-    args = _masked(log_initial, log_transitions, log_likelihoods, mask)
+    shape, args = _trials_last(log_initial, log_transitions, log_likelihoods, mask)
     total, forward = _forwards(backend, *args)
-    modes, pairs = _posterior(backend, args, forward)
+    modes, pairs = (
+        jnp.moveaxis(array, -1, 0).reshape(*shape, *array.shape[:-1])
+        for array in _posterior(backend, args[1], forward)
+    )
     if mask is not None:
         pairs = jnp.where(mask[..., 1:, None, None] > 0, pairs, 0.0)
-    return Marginals(total, modes, pairs)
+    return Marginals(total.reshape(shape), modes, pairs)
 
 
-def _masked(
+def _trials_last(
     log_initial: Array, log_transitions: Array, log_likelihoods: Array, mask: Array | None
-) -> tuple[Array, Array, Array]:
-    """Bins that are left out get no likelihood and the identity as transition."""
+) -> tuple[tuple[int, ...], tuple[Array, Array, Array]]:
+    """The free axes' shape, and the arguments with these as one axis behind the others, so that all trials
+    take a step together; bins that are left out get no likelihood and the identity as transition.
+    """
     n_modes, n_bins = log_likelihoods.shape[-1], log_likelihoods.shape[-2]
     expected = (n_bins - 1, n_modes, n_modes)
     if log_transitions.shape[-3:] != expected or log_initial.shape[-1] != n_modes:
@@ -101,15 +105,16 @@ def _masked(
             jnp.where(kept[..., 1:, None], log_likelihoods[..., 1:, :], 0.0)
         )
         log_transitions = jnp.where(kept[..., 1:, None, None], log_transitions, identity)
-    return (
-        jnp.broadcast_to(log_initial, (*shape, n_modes)),
-        jnp.broadcast_to(log_transitions, (*shape, *expected)),
-        jnp.broadcast_to(log_likelihoods, (*shape, n_bins, n_modes)),
+    parts = ((log_initial, (n_modes,)), (log_transitions, expected), (log_likelihoods, (n_bins, n_modes)))
+    initial, transitions, likelihoods = (
+        jnp.moveaxis(jnp.broadcast_to(array, (*shape, *named)).reshape(-1, *named), 0, -1)
+        for array, named in parts
     )
+    return shape, (initial, transitions, likelihoods)
 
 
 def _forward(log_initial: Array, log_transitions: Array, log_likelihoods: Array) -> tuple[Array, Array]:
-    """Normaliser, and log probability of each mode given the bins up to it, (..., time, mode).
+    """Normaliser (trial,), and log probability of each mode given the bins up to it, (time, mode, trial).
 
     Each bin is normalised by itself: sums over a long chain would have no digits left for the modes.
     """
@@ -119,70 +124,74 @@ def _forward(log_initial: Array, log_transitions: Array, log_likelihoods: Array)
         forward, total = _normalized(_row_sum(forward, transition) + likelihood)
         return forward, (forward, total)
 
-    first, total = _normalized(log_initial + log_likelihoods[..., 0, :])
-    along = (jnp.moveaxis(log_transitions, -3, 0), jnp.moveaxis(log_likelihoods[..., 1:, :], -2, 0))
-    rest, totals = jax.lax.scan(step, first, along)[1]
-    return total + totals.sum(0), jnp.moveaxis(jnp.concatenate([first[None], rest]), 0, -2)
-
-
-def _backward(log_transitions: Array, log_likelihoods: Array) -> Array:
-    """Log of the sum over paths from each mode onwards, less a number of each bin, (..., time, mode)."""
-
-    def step(backward: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
-        transition, likelihood = x
-        onwards, _ = _normalized(backward + likelihood)
-        backward = logsumexp(transition + onwards[..., None, :], -1)
-        return backward, backward
-
-    last = jnp.zeros_like(log_likelihoods[..., 0, :])
-    along = (jnp.moveaxis(log_transitions, -3, 0), jnp.moveaxis(log_likelihoods[..., 1:, :], -2, 0))
-    rest = jax.lax.scan(step, last, along, reverse=True)[1]
-    return jnp.moveaxis(jnp.concatenate([rest, last[None]]), 0, -2)
+    first, total = _normalized(log_initial + log_likelihoods[0])
+    rest, totals = jax.lax.scan(step, first, (log_transitions, log_likelihoods[1:]))[1]
+    return total + totals.sum(0), jnp.concatenate([first[None], rest])
 
 
 def _normalized(log_weights: Array) -> tuple[Array, Array]:
-    total = logsumexp(log_weights, -1)
-    return log_weights - total[..., None], total
+    total = logsumexp(log_weights, -2)
+    return log_weights - total, total
 
 
 def _row_sum(forward: Array, transition: Array) -> Array:
-    return logsumexp(forward[..., :, None] + transition, -2)
+    return logsumexp(forward[..., :, None, :] + transition, -3)
 
 
-def _products(log_transitions: Array, log_likelihoods: Array, *, reverse: bool) -> Array:
-    """Log of products of transitions with likelihoods, up to each bin, or from each bin on."""
-    factors = jnp.moveaxis(log_transitions + log_likelihoods[..., 1:, None, :], -3, 0)
+def _products(log_transitions: Array, log_likelihoods: Array) -> tuple[Array, Array]:
+    """Log of products of transitions with likelihoods, up to each bin, less their largest, and that.
 
-    def multiply(a: Array, b: Array) -> Array:
-        first, second = (b, a) if reverse else (a, b)
-        return logsumexp(first[..., :, :, None] + second[..., None, :, :], -2)
+    Products of a long chain would have no digits left for the modes.
+    """
 
-    return jnp.moveaxis(jax.lax.associative_scan(multiply, factors, reverse=reverse), 0, -3)
+    def multiply(first: tuple[Array, Array], second: tuple[Array, Array]) -> tuple[Array, Array]:
+        product = logsumexp(first[0][..., :, :, None, :] + second[0][..., None, :, :, :], -3)
+        largest = jnp.max(product, (-3, -2), keepdims=True)
+        return product - largest, first[1] + second[1] + largest
+
+    factors = log_transitions + log_likelihoods[1:, None]
+    products, largest = jax.lax.associative_scan(multiply, (factors, jnp.zeros_like(factors[:, :1, :1])))
+    return products, largest[:, 0, 0]
 
 
 def _forwards(
     backend: str, log_initial: Array, log_transitions: Array, log_likelihoods: Array
 ) -> tuple[Array, Array]:
-    if backend != "associative":
+    """As `_forward`; probabilities need not add up to one."""
+    if backend != "associative" or len(log_transitions) == 0:
         return _forward(log_initial, log_transitions, log_likelihoods)
-    first = log_initial + log_likelihoods[..., 0, :]
-    products = _products(log_transitions, log_likelihoods, reverse=False)
-    rest = _row_sum(first[..., None, :], products)
-    forward = jnp.concatenate([first[..., None, :], rest], -2)
-    return logsumexp(forward[..., -1, :], -1), forward
+    first = log_initial + log_likelihoods[0]
+    products, largest = _products(log_transitions, log_likelihoods)
+    forward = jnp.concatenate([first[None], _row_sum(first, products)])
+    return logsumexp(forward[-1], -2) + largest[-1], forward
 
 
-def _posterior(backend: str, args: tuple[Array, Array, Array], forward: Array) -> tuple[Array, Array]:
-    """Probabilities of modes and of pairs."""
-    _, log_transitions, log_likelihoods = args
+def _posterior(backend: str, log_transitions: Array, forward: Array) -> tuple[Array, Array]:
+    """Probabilities of modes (time, mode, trial) and of pairs (time - 1, from, to, trial).
+
+    Given the bins up to it and the next mode, a mode has the probabilities of `back`, in which no later bin
+    takes part; so these come of all bins at once, and what is left to do bin by bin is linear.
+    """
+    joint = forward[:-1, :, None] + log_transitions
+    total = logsumexp(joint, 1, keepdims=True)
+    back = jnp.exp(joint - jnp.where(jnp.isfinite(total), total, 0.0))
+    last = jax.nn.softmax(forward[-1], 0)
     if backend == "associative":
-        rest = logsumexp(_products(log_transitions, log_likelihoods, reverse=True), -1)
-        backward = jnp.concatenate([rest, jnp.zeros_like(forward[..., -1:, :])], -2)
+
+        def multiply(later: Array, earlier: Array) -> Array:
+            return jnp.sum(earlier[..., :, :, None, :] * later[..., None, :, :, :], -3)
+
+        products = jax.lax.associative_scan(multiply, back, reverse=True)
+        rest = jnp.sum(products * last, -2)
     else:
-        backward = _backward(log_transitions, log_likelihoods)
-    onwards = (backward + log_likelihoods)[..., 1:, None, :]
-    pairs = forward[..., :-1, :, None] + log_transitions + onwards
-    return jax.nn.softmax(forward + backward, -1), jax.nn.softmax(pairs, (-2, -1))
+
+        def step(later: Array, back: Array) -> tuple[Array, Array]:
+            modes = jnp.sum(back * later, 1)
+            return modes, modes
+
+        rest = jax.lax.scan(step, last, back, reverse=True)[1]
+    modes = jnp.concatenate([rest, last[None]])
+    return modes, back * modes[1:, None]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -194,13 +203,12 @@ def _with_marginals(
 
 def _run(backend: str, *args: Array) -> tuple[Array, tuple]:
     total, forward = _forwards(backend, *args)
-    return total, (args, forward)
+    return total, (args[1], forward)
 
 
 def _gradient(backend: str, residuals: tuple, cotangent: Array) -> tuple[Array, Array, Array]:
     modes, pairs = _posterior(backend, *residuals)
-    modes = cotangent[..., None, None] * modes
-    return modes[..., 0, :], cotangent[..., None, None, None] * pairs, modes
+    return cotangent * modes[0], cotangent * pairs, cotangent * modes
 
 
 _with_marginals.defvjp(_run, _gradient)
