@@ -79,3 +79,17 @@ def test_its_mean_is_the_likeliest_path():
     first, last = (float(slope_after(params, trials, steps)) for steps in (1, 6))
     assert last < 0.02 * first
     assert last < 0.1
+
+
+def test_one_mode_of_two_regions_has_a_gradient():
+    """XLA's CPU client ends the process here when directions of the Jacobian are taken all at once."""
+    settings = MRSDSConfig(posterior="laplace", laplace_steps=1, dynamics=DynamicsConfig(layers=[32]))
+    model = MRSDS(REGIONS, (True,) * 6, 1, "poisson", settings)
+    params, trials = model.initialize(jax.random.key(0))[0], make("poisson")[1]
+
+    @eqx.filter_jit
+    @eqx.filter_grad
+    def gradient(params):
+        return sum(model.loss(params, trials, key=jax.random.key(1)).values())
+
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient(params)))

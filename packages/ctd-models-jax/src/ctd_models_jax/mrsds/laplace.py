@@ -86,8 +86,12 @@ def _linearised(
     here = Path(path, means, path, jnp.ones_like(path), diagonal=True)
     weights = mode_posterior.probabilities(dynamics, prior, here, inputs, valid)
     before, driven = path[:, :-1], dynamics.driven(inputs[:, 1:])
-    slopes = jax.vmap(jax.vmap(jax.jacfwd(dynamics.means)))(before, driven)
-    maps = jnp.einsum("btk,btkij->btij", weights[:, 1:], slopes)
+    _, along = jax.linearize(lambda x: dynamics.means(x, driven), before)
+    # One direction after another: all at once end XLA's CPU client (jaxlib 0.10) with a segmentation fault
+    # where there is one mode.
+    directions = jnp.eye(path.shape[-1])
+    slopes = jax.lax.map(lambda way: along(jnp.broadcast_to(way, before.shape)), directions)
+    maps = jnp.einsum("btk,jbtki->btij", weights[:, 1:], slopes)
     shifts = jnp.einsum("btk,btki->bti", weights, means)
     shifts = shifts.at[:, 1:].add(-jnp.einsum("btij,btj->bti", maps, before))
     return jnp.pad(maps, [(0, 0), (1, 0), (0, 0), (0, 0)]), shifts
