@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -44,6 +45,21 @@ def test_scores_sit_at_their_values_with_their_intervals(result):
             np.testing.assert_array_equal(interval.get_xdata(), [row.low, row.high])
             assert list(dot.get_xdata()) == [row.value]
             assert list(dot.get_ydata()) == [position]
+
+
+def test_long_headings_leave_each_other_alone(result):
+    column = score_columns(result)[0]
+    rows = [
+        replace(row, metric=f"message_norm accumulator:{region}")
+        for row in result.metrics
+        if (row.metric, row.definition) == (column.metric, column.definition)
+        for region in ("follower", "hippocampus", "thalamus")
+    ]
+    figure = score_figure(replace(result, metrics=rows))
+    figure.canvas.draw()
+    boxes = [axis._left_title.get_window_extent() for axis in figure.axes]
+    assert len(boxes) == 3
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_rates_and_spikes_are_those_of_the_trial(result):
