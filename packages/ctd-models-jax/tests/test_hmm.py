@@ -98,6 +98,14 @@ def test_bins_that_are_left_out_change_nothing(backend):
         assert not np.asarray(found.pairs[TIME - 1 :]).any()
 
 
+@pytest.mark.parametrize("backend", BACKENDS[:2])
+def test_a_chain_of_one_bin_has_no_pairs(backend):
+    initial, transitions, likelihoods = chain(9, time=1, batch=(4,))
+    found = hmm.marginals(initial, transitions, likelihoods, backend=backend)
+    np.testing.assert_allclose(found.modes[:, 0], jax.nn.softmax(initial + likelihoods[:, 0]), rtol=1e-5)
+    assert found.pairs.shape == (4, 0, MODES, MODES)
+
+
 def test_modes_keep_their_digits_beside_large_likelihoods():
     args = chain(6)
     initial, transitions, likelihoods = args

@@ -10,6 +10,7 @@ Source: L. R. Rabiner, A tutorial on hidden Markov models, Proc. IEEE 77, 1989 (
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -107,7 +108,7 @@ def _trials_last(
         log_transitions = jnp.where(kept[..., 1:, None, None], log_transitions, identity)
     parts = ((log_initial, (n_modes,)), (log_transitions, expected), (log_likelihoods, (n_bins, n_modes)))
     initial, transitions, likelihoods = (
-        jnp.moveaxis(jnp.broadcast_to(array, (*shape, *named)).reshape(-1, *named), 0, -1)
+        jnp.moveaxis(jnp.broadcast_to(array, (*shape, *named)).reshape(math.prod(shape), *named), 0, -1)
         for array, named in parts
     )
     return shape, (initial, transitions, likelihoods)
