@@ -2,7 +2,7 @@
 
 As `mrsds_step`, with linear emissions and no overshooting. In units of one step stand 8 seeds in one call, as
 one batch and in turn, and one step of 8 times as many trials (``trials_in_single_steps``): the same
-arithmetic with one set of weights, which no batch of 8 seeds can beat.
+arithmetic with one set of weights, which tells how much of a step is overhead that seeds could share.
 """
 
 from __future__ import annotations

@@ -83,7 +83,8 @@ def test_its_mean_is_the_likeliest_path():
 
 def test_one_mode_of_two_regions_has_a_gradient():
     """XLA's CPU client ends the process here when directions of the Jacobian are taken all at once."""
-    settings = MRSDSConfig(posterior="laplace", laplace_steps=1, dynamics=DynamicsConfig(layers=[32]))
+    dynamics = DynamicsConfig(layers=[32], activation="tanh")
+    settings = MRSDSConfig(posterior="laplace", laplace_steps=1, dynamics=dynamics)
     model = MRSDS(REGIONS, (True,) * 6, 1, "poisson", settings)
     params, trials = model.initialize(jax.random.key(0))[0], make("poisson")[1]
 
