@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from ctd_models_jax.mrsds import chain
 from ctd_models_jax.mrsds.posterior import Code, potentials
@@ -43,8 +44,11 @@ def dense(maps, shifts, noise, precision, linear):
     return covariance @ towards, covariance
 
 
-def test_the_chain_is_the_product_of_its_factors():
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_the_chain_is_the_product_of_its_factors(diagonal):
     given = pieces()
+    if diagonal:
+        given = (*given[:2], np.diagonal(given[2], axis1=-2, axis2=-1), *given[3:])
 
     @jax.jit
     def moments(given):
@@ -56,6 +60,7 @@ def test_the_chain_is_the_product_of_its_factors():
     np.testing.assert_array_equal(path, centre)
     for row in range(TRIALS):
         one = [part if part.shape[0] == TIME else part[row] for part in given]
+        one[2] = np.apply_along_axis(np.diag, -1, one[2]) if diagonal else one[2]
         mean, covariance = dense(*one)
         np.testing.assert_allclose(path[row].ravel(), mean, rtol=1e-3, atol=1e-4)
         slope = np.asarray(of_noise[row, :, :, row], np.float64).reshape(TIME * STATES, -1)

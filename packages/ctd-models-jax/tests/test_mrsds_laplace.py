@@ -11,6 +11,7 @@ from toy_parameters import random_parameters
 
 from ctd_models_jax.mrsds import MRSDS, Trials, mode_posterior
 from ctd_models_jax.mrsds.config import DynamicsConfig, EmissionConfig, EncoderConfig, MRSDSConfig
+from ctd_models_jax.mrsds.dynamics import Dynamics
 from ctd_models_jax.mrsds.laplace import information, laplace
 from ctd_models_jax.mrsds.posterior import Path, prior_means
 
@@ -34,10 +35,22 @@ def make(family, *, layers=()):
     return random_parameters(model, scale=0.3), Trials(values, valid, valid, scored, inputs)
 
 
+@pytest.mark.parametrize("settings", [{"communication": "conditional"}, {"by_mode": "biases"}])
+def test_slopes_of_the_dynamics_are_their_jacobian(settings):
+    settings = DynamicsConfig(layers=[3, 2], activation="tanh", **settings)
+    dynamics = Dynamics.draw(jax.random.key(0), (3, 1, 2), 1, 2, settings)
+    x = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    driven = np.zeros((2, 6), np.float32)
+    expected = jax.vmap(jax.jacfwd(lambda x: dynamics.means(x, driven)))(x)
+    assert np.abs(expected - np.eye(6)).max() > 0.01
+    np.testing.assert_allclose(dynamics.slopes(x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("layers", [[3], []])
 @pytest.mark.parametrize("family", ["gaussian", "poisson", "negative_binomial"])
-def test_the_information_is_that_of_what_the_model_draws(family):
+def test_the_information_is_that_of_what_the_model_draws(family, layers):
     """Slope by differentiation; Fisher information as the covariance of slopes over draws."""
-    params, trials = make(family, layers=[3])
+    params, trials = make(family, layers=layers)
     x = 0.3 * np.random.default_rng(1).normal(size=(TRIALS, TIME, 3)).astype(np.float32)
 
     @eqx.filter_jit

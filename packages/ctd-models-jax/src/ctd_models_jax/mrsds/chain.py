@@ -66,7 +66,7 @@ class Links(eqx.Module):
             inputs: (trial, time, input).
 
         Returns:
-            (trial, time, state, state), (trial, time, state) and (time, state, state).
+            (trial, time, state, state), (trial, time, state) and what `factors` gives.
         """
         maps = jnp.einsum("btk,kij->btij", weights, self.maps).at[:, 0].set(0.0)
         by_mode = self.shifts + jnp.einsum("kiu,btu->btki", self.input_maps, inputs)
@@ -75,9 +75,11 @@ class Links(eqx.Module):
 
 
 def factors(initial: Covariance, later: Covariance, bins: int) -> Array:
-    """Cholesky factors of the noise of each bin, (time, state, state)."""
-    first, rest = (jnp.diag(each.factor()) if each.diagonal else each.factor() for each in (initial, later))
-    return jnp.concatenate([first[None], jnp.tile(rest, (bins - 1, 1, 1))])
+    """Cholesky factors of the noise of each bin, (time, state, state); (time, state) of diagonal ones."""
+    first, rest = initial.factor(), later.factor()
+    if first.ndim != rest.ndim:
+        first, rest = (jnp.diag(each) if each.ndim == 1 else each for each in (first, rest))
+    return jnp.concatenate([first[None], jnp.broadcast_to(rest, (bins - 1, *rest.shape))])
 
 
 class Onwards(NamedTuple):
@@ -116,53 +118,67 @@ def onwards(maps: Array, shifts: Array, noise: Array, precision: Array, linear: 
     Args:
         maps: (trial, time, state, state) A; the first bin's is zero.
         shifts: (trial, time, state) b; the first bin's is its mean.
-        noise: (time, state, state) lower Cholesky factors L of Q; the first bin's of S.
+        noise: Lower Cholesky factors L of Q as `factors` gives them; the first bin's of S.
         precision: (trial, time, state, state) J, zero where nothing is known.
         linear: (trial, time, state) h, likewise.
     """
-    whitened_maps, whitened_shifts = _solve(noise, maps), _solve(noise, shifts[..., None])[..., 0]
+    # In units of the noise, x = L v.
+    size, inverse = maps.shape[-1], _inverse(noise)
+    unit = jnp.eye(size)
+    maps = _from_left(inverse, _from_right(maps, _earlier(noise)))
+    shifts = _from_left(inverse, shifts[..., None])[..., 0]
+    precision = _from_left(_turned(noise), _from_right(precision, noise))
+    linear = _from_left(_turned(noise), linear[..., None])[..., 0]
 
     def step(message: tuple[Array, Array], along: tuple[Array, ...]) -> tuple[tuple, tuple]:
-        map_, shift, L, J, h = along
-        known = L.T @ (J + message[0]) @ L
-        towards = (h + message[1]) @ L
-        factor = _upper(known + jnp.eye(len(L)))
-        # What is known of x_k, less what its noise lets through.
-        passed = _inverse_times(factor, known)
-        passed = (passed + jnp.swapaxes(passed, -1, -2)) / 2
-        pushed = _inverse_times(factor, towards[..., None])[..., 0] - _times(passed, shift)
-        back = jnp.swapaxes(map_, -1, -2)
-        return (back @ passed @ map_, _times(back, pushed)), (factor, towards)
+        map_, shift, known, towards = along
+        known, towards = known + message[0], towards + message[1]
+        root = triangular_solve(_upper(known + unit), jnp.broadcast_to(unit, known.shape), left_side=True)
+        # Of what is known of x_k, K, its noise lets (1 + K)⁻¹ K through.
+        through = known @ jnp.concatenate([map_, shift[..., None]], -1)
+        sums = jnp.stack([towards - through[..., -1], towards + shift], -1)
+        half = root @ jnp.concatenate([map_, through[..., :-1], sums], -1)
+        back = jnp.swapaxes(half[..., :size], -1, -2) @ half[..., size:-1]
+        return (back[..., :-1], back[..., -1]), (root, half[..., :size], half[..., -1:])
 
     nothing = (jnp.zeros_like(precision[:, 0]), jnp.zeros_like(linear[:, 0]))
-    over_time = jax.tree.map(
-        lambda array: jnp.swapaxes(array, 0, 1), (whitened_maps, whitened_shifts, precision, linear)
-    )
-    along = (*over_time[:2], noise, *over_time[2:])
-    upper, towards = (
-        jnp.swapaxes(array, 0, 1) for array in jax.lax.scan(step, nothing, along, reverse=True)[1]
-    )
-    pulled = noise @ _inverse_times(upper, (whitened_shifts + towards)[..., None])
-    spread = triangular_solve(upper, jnp.broadcast_to(noise, upper.shape), transpose_a=True)
-    return Onwards(noise @ _inverse_times(upper, whitened_maps), pulled[..., 0], spread)
+    along = jax.tree.map(lambda array: jnp.swapaxes(array, 0, 1), (maps, shifts, precision, linear))
+    found = jax.lax.scan(step, nothing, along, reverse=True)[1]
+    root, *halves = (jnp.swapaxes(array, 0, 1) for array in found)
+    turned = _from_left(noise, jnp.swapaxes(root, -1, -2))
+    whole = turned @ jnp.concatenate(halves, -1)
+    steps = _from_right(whole[..., :size], _earlier(inverse))
+    return Onwards(steps, whole[..., size], turned)
 
 
-def _times(matrix: Array, vector: Array) -> Array:
-    return jnp.einsum("...ij,...j->...i", matrix, vector)
+def _earlier(noise: Array) -> Array:
+    """Of the bin before; the first bin's stands for that of none."""
+    return jnp.concatenate([noise[:1], noise[:-1]])
 
 
-def _solve(lower: Array, values: Array) -> Array:
-    """L⁻¹ values, of factors (time, state, state) and values (trial, time, state, column)."""
-    lower = jnp.broadcast_to(lower, (*values.shape[:-2], *lower.shape[-2:]))
-    return triangular_solve(lower, values, left_side=True, lower=True)
+def _inverse(noise: Array) -> Array:
+    """L⁻¹ of factors as `factors` gives them, which so do all below."""
+    if noise.ndim == 2:
+        return 1 / noise
+    unit = jnp.broadcast_to(jnp.eye(noise.shape[-1]), noise.shape)
+    return triangular_solve(noise, unit, left_side=True, lower=True)
+
+
+def _turned(noise: Array) -> Array:
+    """L'."""
+    return noise if noise.ndim == 2 else jnp.swapaxes(noise, -1, -2)
+
+
+def _from_left(noise: Array, values: Array) -> Array:
+    """L values, (trial, time, state, column)."""
+    return noise[..., None] * values if noise.ndim == 2 else noise @ values
+
+
+def _from_right(values: Array, noise: Array) -> Array:
+    """Values L, (trial, time, row, state)."""
+    return values * noise[:, None] if noise.ndim == 2 else values @ noise
 
 
 def _upper(matrix: Array) -> Array:
     """U of matrix = U U', upper triangular: then L U'⁻¹ is P's Cholesky factor."""
     return cholesky(matrix[..., ::-1, ::-1], symmetrize_input=False)[..., ::-1, ::-1]
-
-
-def _inverse_times(upper: Array, values: Array) -> Array:
-    """(U U')⁻¹ values, (..., state, column)."""
-    half = triangular_solve(upper, values, left_side=True)
-    return triangular_solve(upper, half, left_side=True, transpose_a=True)

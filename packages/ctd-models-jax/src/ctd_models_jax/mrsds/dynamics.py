@@ -11,7 +11,7 @@ from jax import Array
 from ctd_models_jax.mrsds.config import DynamicsConfig, ModeConfig
 from ctd_models_jax.mrsds.gaussian import Covariance
 from ctd_models_jax.mrsds.perceptron import Perceptron
-from ctd_models_jax.mrsds.regions import Networks, draw_networks, places
+from ctd_models_jax.mrsds.regions import Networks, by_place, draw_networks, places
 
 
 class Dynamics(eqx.Module):
@@ -86,6 +86,19 @@ class Dynamics(eqx.Module):
         """F in each mode, (..., mode, state), of states (..., state) and what `driven` gives."""
         new = self.networks(x, x).sum(-2) + driven
         return new + x[..., None, :] if self.increment else new
+
+    def slopes(self, x: Array) -> Array:
+        """dF/dx of states (..., state), (..., mode, state, state), or of one mode where all have the same."""
+        still = jnp.zeros_like(x)
+        _, along = jax.linearize(self.networks, x, x)
+        told = by_place(lambda step: along(step, still), x, self.sizes)
+        slopes = jnp.concatenate([told[..., j, :, :size] for j, size in enumerate(self.sizes)], -1)
+        if self.networks.local_weights is not None:
+            own = by_place(lambda step: along(still, step).sum(-2), x, self.sizes)
+            region = places(self.sizes)[0]
+            each = jnp.concatenate([own[..., :size] for size in self.sizes], -1)
+            slopes = slopes + jnp.where(region[:, None] == region, each, 0.0)
+        return slopes + jnp.eye(x.shape[-1]) if self.increment else slopes
 
     def messages(self, x: Array, reference: Array | None = None) -> Array:
         """What each region tells each state, in each mode, (..., mode, region, state).

@@ -12,7 +12,7 @@ from jax.scipy.special import gammaln
 from ctd_models_jax.mrsds.config import EmissionConfig
 from ctd_models_jax.mrsds.gaussian import LOG_2PI, Covariance, log_density, scaled
 from ctd_models_jax.mrsds.perceptron import Perceptron
-from ctd_models_jax.mrsds.regions import slices
+from ctd_models_jax.mrsds.regions import by_place, slices
 
 _SMALLEST = 1e-6  # count per bin, lest a log be of zero
 
@@ -74,6 +74,12 @@ class Emissions(eqx.Module):
             order=tuple(np.argsort(np.argsort(regions, kind="stable")).tolist()),
         )
 
+    @property
+    def neuron_regions(self) -> tuple[int, ...]:
+        """The region of each neuron."""
+        neurons = [len(network.biases[-1]) for network in self.networks]
+        return tuple(np.repeat(np.arange(len(neurons)), neurons)[np.asarray(self.order)].tolist())
+
     def linear(self, x: Array) -> Array:
         """Outputs of the networks (..., neuron), before the link."""
         states = slices(self.sizes)
@@ -85,7 +91,19 @@ class Emissions(eqx.Module):
 
     def mean(self, x: Array) -> Array:
         """Expected activity, or count per bin, (..., neuron), of states (..., state)."""
-        linear = self.linear(x)
+        return self.linked(self.linear(x))
+
+    def slopes(self, x: Array) -> Array:
+        """Of `linear`, by the states of each neuron's own region: (..., neuron, place of the state).
+
+        Of networks without hidden layers (neuron, place): the same of all states (..., state).
+        """
+        if all(len(network.weights) == 1 for network in self.networks):
+            x = jnp.zeros_like(x[(0,) * (x.ndim - 1)])
+        return by_place(jax.linearize(self.linear, x)[1], x, self.sizes)
+
+    def linked(self, linear: Array) -> Array:
+        """Expected activity, or count per bin, of the networks' outputs."""
         if self.family == "gaussian":
             return linear
         return jnp.exp(linear) if self.link == "exp" else jax.nn.softplus(linear)

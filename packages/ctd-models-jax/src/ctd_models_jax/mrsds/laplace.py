@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ctd_models_jax.mrsds import mode_posterior
@@ -21,6 +22,7 @@ from ctd_models_jax.mrsds.chain import Onwards, factors, onwards
 from ctd_models_jax.mrsds.dynamics import Dynamics, ModePrior
 from ctd_models_jax.mrsds.emissions import Emissions
 from ctd_models_jax.mrsds.posterior import Path, prior_means
+from ctd_models_jax.mrsds.regions import unpad
 
 
 def laplace(
@@ -72,10 +74,18 @@ def information(emissions: Emissions, x: Array, values: Array, seen: Array) -> t
     All three families are exponential in their means μ, so that both follow from dμ/dx and the variance. A
     full covariance of Gaussian activity counts by its diagonal.
     """
-    mean, slopes = emissions.mean(x), jax.vmap(jax.vmap(jax.jacfwd(emissions.mean)))(x)
+    linear, slopes = emissions.linear(x), emissions.slopes(x)
+    mean, rate = jax.jvp(emissions.linked, (linear,), (jnp.ones_like(linear),))
     weights = jnp.where(seen > 0, 1 / emissions.variance(mean), 0.0)
-    precision = jnp.einsum("btni,btn,btnj->btij", slopes, weights, slopes)
-    return precision, jnp.einsum("btni,btn->bti", slopes, weights * (values - mean))
+    apart = np.eye(len(emissions.sizes), dtype=np.float32)
+    of_region = apart[np.asarray(emissions.neuron_regions)]
+    rows = "ni" if slopes.ndim == 2 else "btni"
+    given = (slopes, weights * rate**2, of_region, slopes)
+    blocks = jnp.einsum(f"{rows},btn,nr,{rows[:-1]}j->btrij", *given)
+    precision = unpad(jnp.einsum("btrij,rs->btrisj", blocks, apart), emissions.sizes)
+    precision = unpad(jnp.moveaxis(precision, -1, 2), emissions.sizes)  # symmetric: columns come first
+    slope = jnp.einsum(f"{rows},btn,nr->btri", slopes, weights * rate * (values - mean), of_region)
+    return precision, unpad(slope, emissions.sizes)
 
 
 def _linearised(
@@ -85,13 +95,10 @@ def _linearised(
     means = prior_means(dynamics, path, inputs)
     here = Path(path, means, path, jnp.ones_like(path), diagonal=True)
     weights = mode_posterior.probabilities(dynamics, prior, here, inputs, valid)
-    before, driven = path[:, :-1], dynamics.driven(inputs[:, 1:])
-    _, along = jax.linearize(lambda x: dynamics.means(x, driven), before)
-    # One direction after another: all at once end XLA's CPU client (jaxlib 0.10) with a segmentation fault
-    # where there is one mode.
-    directions = jnp.eye(path.shape[-1])
-    slopes = jax.lax.map(lambda way: along(jnp.broadcast_to(way, before.shape)), directions)
-    maps = jnp.einsum("btk,jbtki->btij", weights[:, 1:], slopes)
+    before = path[:, :-1]
+    slopes = dynamics.slopes(before)
+    slopes = jnp.broadcast_to(slopes, (*slopes.shape[:2], dynamics.modes, *slopes.shape[3:]))
+    maps = jnp.einsum("btk,btkij->btij", weights[:, 1:], slopes)
     shifts = jnp.einsum("btk,btki->bti", weights, means)
     shifts = shifts.at[:, 1:].add(-jnp.einsum("btij,btj->bti", maps, before))
     return jnp.pad(maps, [(0, 0), (1, 0), (0, 0), (0, 0)]), shifts
