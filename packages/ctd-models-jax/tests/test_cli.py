@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import jax
 import pytest
@@ -55,3 +57,20 @@ def test_without_a_driver_the_cuda_plugin_is_left_alone(monkeypatch, plugin, dri
     finally:
         jax.config.update("jax_platforms", before)
     assert os.environ.get("JAX_PLATFORMS") == expected
+
+
+def test_threads_are_set_before_scipy_is_loaded():
+    """Whose LAPACK would share each small matrix between threads that wait for each other."""
+    code = """
+import os, sys
+from ctd_models_jax import accelerator, cli
+from ctd_models_jax.mrsds import command
+assert "scipy" not in sys.modules
+accelerator.set_threads(2)
+print(os.environ["NPROC"], os.environ["OPENBLAS_NUM_THREADS"])
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["2", "1"]

@@ -9,8 +9,11 @@ import sys
 
 
 def set_threads(threads: int) -> None:
-    """Give JAX's CPU client so many threads; heard only before JAX first computes."""
+    """Give JAX's CPU client so many threads; heard only before JAX first computes and SciPy is loaded."""
     os.environ["NPROC"] = str(threads)  # what XLA's CPU client takes the size of its thread pool from
+    # Cholesky factors are SciPy's, one small matrix after another: from 32 rows on OpenBLAS would share each
+    # between threads, which then wait for each other most of the time.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def leave_cuda_without_driver() -> None:
