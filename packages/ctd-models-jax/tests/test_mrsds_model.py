@@ -363,8 +363,9 @@ def test_the_gradient_of_overshooting_is_automatic_differentiation_s(monkeypatch
     assert all(any(np.any(leaf) for leaf in jax.tree.leaves(part)) for part in slopes)
 
 
-def test_forecasts_see_nothing_of_what_they_are_of():
-    model, params, trials = make()
+@pytest.mark.parametrize("posterior", ["structured", "laplace"])
+def test_forecasts_see_nothing_of_what_they_are_of(posterior):
+    model, params, trials = make(settings(posterior=posterior))
     full = trials._replace(valid=np.ones_like(trials.valid), visible=np.ones_like(trials.visible))
     ahead = eqx.filter_jit(lambda trials: forecasts(model, params, trials, [1, 3]))
     last, later = 2, np.arange(TIME)[:, None] > 2
@@ -375,6 +376,8 @@ def test_forecasts_see_nothing_of_what_they_are_of():
         np.testing.assert_array_equal(found[bins][:, :told], other[bins][:, :told])
         if told < TIME:
             assert np.abs(found[bins][:, told:] - other[bins][:, told:]).max() > 1e-4
+    if posterior == "laplace":
+        return
     cut = full._replace(
         **{name: np.array(np.arange(TIME) <= last) * full.valid for name in ("valid", "visible")}
     )
@@ -383,6 +386,37 @@ def test_forecasts_see_nothing_of_what_they_are_of():
     expected = np.asarray(forecast(now.states[:, last], now.modes[:, last])[2])
     np.testing.assert_allclose(found[1][:, last + 1], expected[:, 0], rtol=1e-4)
     np.testing.assert_allclose(found[3][:, last + 3], expected[:, 2], rtol=1e-4)
+
+
+def test_forecasts_of_a_laplace_posterior_begin_at_the_path_found_a_bin_before():
+    """A plain loop over bins, which never asks the encoder."""
+    model, params, trials = make(settings(posterior="laplace", laplace_steps=1))
+    found = eqx.filter_jit(lambda params: forecasts(model, params, trials, [1]))(params)[1]
+    noise = jax.tree.map(lambda leaf: leaf + 1.0 if eqx.is_inexact_array(leaf) else leaf, params.encoder.head)
+    other = params._replace(encoder=dataclasses.replace(params.encoder, head=noise))
+    np.testing.assert_array_equal(found, eqx.filter_jit(lambda p: forecasts(model, p, trials, [1]))(other)[1])
+
+    inputs = jnp.asarray(trials.inputs)
+    infer = eqx.filter_jit(lambda cut, start: model.infer(params, cut, start=start))
+    step = eqx.filter_jit(lambda *given: model.forecast(params, *given))
+    modes = jnp.exp(params.mode_prior.log_initial())[None]
+    start = jnp.zeros((TRIALS, TIME, 3)).at[:, 0].set(modes[0] @ params.dynamics.initial_mean)
+    modes = jnp.tile(modes, (TRIALS, 1))
+    for k in range(1, TIME):
+        states, modes, _ = step(start[:, k - 1], modes, inputs[:, k : k + 1])
+        start, modes = start.at[:, k].set(states[:, 0]), modes[:, 0]
+    for k in range(TIME - 1):
+        seen = (np.arange(TIME) <= k).astype(np.float32)
+        inferred = infer(trials._replace(valid=trials.valid * seen, visible=trials.visible * seen), start)
+        states, _, activity = step(inferred.states[:, k], inferred.modes[:, k], inputs[:, k + 1 : k + 2])
+        np.testing.assert_allclose(found[:, k + 1], activity[:, 0], rtol=2e-3, atol=1e-4)
+        start = inferred.states.at[:, k + 1].set(states[:, 0])
+
+
+def test_another_posterior_has_no_start():
+    model, params, trials = make()
+    with pytest.raises(ValueError, match="start needs posterior=laplace, got structured"):
+        model.infer(params, trials, start=np.zeros((TRIALS, TIME, 3)))
 
 
 def test_regions_and_states_must_fit():

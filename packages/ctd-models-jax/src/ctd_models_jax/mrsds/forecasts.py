@@ -17,8 +17,10 @@ from ctd_models_jax.recording import Trials
 def forecasts(model: MRSDS, params: Parameters, trials: Trials, bins: Sequence[int]) -> dict[int, Array]:
     """Expected counts or activity, by how many bins ahead: row k is of bin k, told by bins up to k - bins.
 
-    The encoder runs once for each bin of a trial, so that it never sees what comes after. Rows before
-    `bins` are told by no activity at all. Inputs are known throughout.
+    States are inferred once for each bin of a trial, so that they never see what comes after. A Laplace
+    posterior begins each time at the path found a bin before, led on by the dynamics; others need the
+    encoder, which was not trained on trials cut short. Rows before `bins` are told by no activity at all.
+    Inputs are known throughout.
 
     Args:
         model: The model.
@@ -32,18 +34,23 @@ def forecasts(model: MRSDS, params: Parameters, trials: Trials, bins: Sequence[i
     time, farthest = np.arange(trials.values.shape[1]), max(bins)
     inputs = jnp.pad(jnp.asarray(trials.inputs), [(0, 0), (0, farthest), (0, 0)])
 
-    def until(last: Array | int) -> Inferred:
+    def until(last: Array | int, start: Array) -> Inferred:
         seen = jnp.asarray(time <= last, jnp.float32)
-        return model.infer(params, trials._replace(visible=trials.visible * seen, valid=trials.valid * seen))  # type: ignore[arg-type]
+        cut = trials._replace(visible=trials.visible * seen, valid=trials.valid * seen)  # type: ignore[arg-type]
+        return model.infer(params, cut, start=start if model.settings.posterior == "laplace" else None)
 
-    def ahead(last: Array) -> Array:
-        found = until(last)
+    def ahead(start: Array, last: Array) -> tuple[Array, Array]:
+        found = until(last, start)
         states, modes = (jnp.take(array, last, 1) for array in (found.states, found.modes))
         given = jax.lax.dynamic_slice_in_dim(inputs, last + 1, farthest, 1)
-        return model.forecast(params, states, modes, given)[2][:, np.asarray(bins) - 1]
+        expected, _, activity = model.forecast(params, states, modes, given)
+        start = jnp.where((time == last + 1)[:, None], expected[:, :1], found.states)
+        return start, activity[:, np.asarray(bins) - 1]
 
-    from_bin = jnp.moveaxis(jax.lax.map(ahead, jnp.arange(len(time))), 0, 1)  # (trial, time, bins, neuron)
-    blind = until(-1).prediction
+    start = model.expected(params, inputs[:, : len(time)])
+    blind = until(-1, start).prediction
+    from_bin = jax.lax.scan(ahead, start, jnp.arange(len(time)))[1]
+    from_bin = jnp.moveaxis(from_bin, 0, 1)  # (trial, time, bins, neuron)
     return {
         n: jnp.concatenate([blind[:, :n], from_bin[:, : max(len(time) - n, 0), index]], 1)[:, : len(time)]
         for index, n in enumerate(bins)

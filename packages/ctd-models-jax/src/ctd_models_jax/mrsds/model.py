@@ -270,9 +270,24 @@ class MRSDS:
     def _modes(self, params: Parameters, path: Path, trials: Trials) -> Array:
         return mode_posterior.probabilities(*self._of_modes(params, path, trials))
 
-    def infer(self, params: Parameters, trials: Trials) -> Inferred:
-        """States, modes and predictions of trials, from the neurons that are held in."""
-        path = self.path(params, self.encode(params, trials), trials, None)
+    def infer(self, params: Parameters, trials: Trials, *, start: Array | None = None) -> Inferred:
+        """States, modes and predictions of trials, from the neurons that are held in.
+
+        Args:
+            params: The parameters.
+            trials: The trials.
+            start: (trial, time, state) where Newton's method begins, of a Laplace posterior; by default where
+                the encoder says.
+
+        Raises:
+            ValueError: There is a start, but no Laplace posterior.
+        """
+        code = self.encode(params, trials)
+        if start is not None:
+            if self.settings.posterior != "laplace":
+                raise ValueError(f"start needs posterior=laplace, got {self.settings.posterior}")
+            code = code._replace(offset=start)
+        path = self.path(params, code, trials, None)
         probabilities = self._modes(params, path, trials)
         return Inferred(path.states, probabilities, params.emissions.mean(path.states))
 
@@ -333,6 +348,18 @@ class MRSDS:
         found = jax.lax.scan(step, (states, modes), jnp.moveaxis(inputs, -2, 0))[1]
         states, modes = (jnp.moveaxis(array, 0, -2) for array in found)
         return states, modes, params.emissions.mean(states)
+
+    def expected(self, params: Parameters, inputs: Array) -> Array:
+        """States (trial, time, state) that the dynamics lead to from their own beginning, noise left out.
+
+        Args:
+            params: The parameters.
+            inputs: (trial, time, input).
+        """
+        modes = jnp.tile(jnp.exp(params.mode_prior.log_initial()), (len(inputs), 1))
+        first = modes @ params.dynamics.initial_mean
+        later = self.forecast(params, first, modes, inputs[:, 1:])[0]
+        return jnp.concatenate([first[:, None], later], 1)
 
     def sample(self, params: Parameters, inputs: Array, key: Array) -> Sample:
         """Draw trials with inputs (trial, time, input)."""
