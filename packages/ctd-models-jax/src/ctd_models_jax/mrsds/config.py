@@ -307,8 +307,8 @@ class MRSDSFitConfig(SessionsConfig):
     Attributes:
         message_reference: Where messages are counted from: ``mean``, of all inferred states, or ``none``,
             which leaves to each network what it says.
-        forecasts: How many bins ahead forecasts are written, for example ``[1,5]``; the encoder then runs
-            once for each bin.
+        forecasts: How many bins ahead forecasts are written, for example ``[1,5]``; states are then
+            inferred once for each bin.
         model: The model.
         training: How it is fitted.
     """
