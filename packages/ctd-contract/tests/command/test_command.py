@@ -30,6 +30,16 @@ class Bump:
 @dataclass
 class Inner:
     rate: float | None = None
+    said: str = "rate must not be 0"
+
+    def __post_init__(self) -> None:
+        if self.rate == 0:
+            raise ValueError(self.said)
+
+
+@dataclass
+class Outer:
+    inner: Inner = field(default_factory=Inner)
 
 
 @dataclass
@@ -37,6 +47,7 @@ class Config(CommandConfig):
     count: int = "???"  # type: ignore[assignment]
     embedding: Linear | Bump = field(default_factory=Linear)
     inner: Inner = field(default_factory=Inner)
+    outer: Outer = field(default_factory=Outer)
     failure: str = ""
     names: list[str] = field(default_factory=list)
 
@@ -105,6 +116,10 @@ def test_settings_arrive_as_the_dataclasses(tmp_path):
         ([], ["count is required", "ctd-contract count=1"]),
         (["count=1", "out=/dev/null/run"], ["can't make the folder /dev/null/run"]),
         (["count=1", "failure=input"], ["the input is bad"]),
+        (["count=1", "inner.rate=0"], ["ctd-contract: inner.rate must not be 0"]),
+        (["count=1", "outer.inner.rate=0"], ["ctd-contract: outer.inner.rate must not be 0"]),
+        (["count=1", "outer.inner.rate=0", "outer.inner.said=no"], ["ctd-contract: outer.inner: no"]),
+        (["count=1", "inner.rate=0", "inner.said=inner.rate?"], ["ctd-contract: inner.rate?"]),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(arguments, words, capsys, tmp_path):

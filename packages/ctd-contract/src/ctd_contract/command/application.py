@@ -118,7 +118,7 @@ class Command:
         from omegaconf.errors import OmegaConfBaseException
         from threadpoolctl import threadpool_limits
 
-        from ctd_contract.command.suggest import refuse_unknown_keys
+        from ctd_contract.command.suggest import placed, refuse_unknown_keys
 
         plain = typing.cast(dict[str, Any], OmegaConf.to_container(node))
         refuse_unknown_keys(plain, self, HydraConfig.get().runtime.choices)
@@ -131,7 +131,7 @@ class Command:
         except ValueError as error:
             if isinstance(error, OmegaConfBaseException):
                 raise
-            raise UserError(str(error)) from error  # a value that its dataclass refuses
+            raise UserError(placed(error, node)) from error  # a value that its dataclass refuses
         _check_common(config, fewest_threads=1 if self.claims else 0)
         plain = typing.cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
         for group in self.groups:

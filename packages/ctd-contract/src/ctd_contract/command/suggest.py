@@ -79,6 +79,37 @@ def explain(error: BaseException, command: Command) -> BaseException:
     return UserError(f"{key}: {sentence}" if key else sentence)
 
 
+def placed(error: ValueError, node: Any) -> str:
+    """What a settings dataclass said of a value, with the keys that lead to it in front of the value's name.
+
+    Arguments:
+        error: What it raised.
+        node: The configuration that it is in, at any depth.
+    """
+    sentence, path, fields = str(error), *_refused(node)
+    if not path or sentence.startswith(f"{path}."):
+        return sentence
+    first = re.match(r"\w+", sentence)
+    return f"{path}.{sentence}" if first and first[0] in fields else f"{path}: {sentence}"
+
+
+def _refused(node: Any, path: str = "") -> tuple[str, list[str]]:
+    """The innermost settings that their own dataclass refuses: the keys to them, and their names."""
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    for key in node:
+        inner = None if OmegaConf.is_missing(node, key) else node[key]
+        if isinstance(inner, DictConfig):
+            try:
+                OmegaConf.to_object(inner)
+            except OmegaConfBaseException:
+                continue
+            except ValueError:
+                return _refused(inner, f"{path}.{key}" if path else str(key))
+    return path, [str(key) for key in node]
+
+
 def refuse_unknown_keys(plain: Mapping[str, Any], command: Command, chosen: Mapping[str, str]) -> None:
     """Raise for a key that Hydra's ``+KEY=VALUE`` has added: no setting is read from it."""
     unknown = sorted(set(_dotted(plain)) - keys(command, chosen))
