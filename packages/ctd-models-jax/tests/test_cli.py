@@ -31,6 +31,12 @@ def test_an_unknown_model_is_a_sentence(arguments, words, capsys):
     assert words in capsys.readouterr().err
 
 
+def test_help_names_every_model(capsys):
+    assert cli.COMMAND.invoke(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert not [name for name in cli.MODELS if name not in shown]
+
+
 def test_models_of_one_family_share_a_command():
     assert cli.chosen([]) is cli.chosen(["model=gru,lds"]) is cli.chosen(["seed=1", "model=lds"])
 

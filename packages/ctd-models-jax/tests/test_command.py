@@ -59,7 +59,7 @@ def test_same_seed_same_digest_in_two_processes(data, tmp_path):
         (["data=absent.h5"], "no file absent.h5"),
         (["data={data}", "model.inputs=[behaviour]"], "no signal behaviour"),
         (["data={data}", "model=gruu"], "did you mean 'gru'?"),
-        (["data={data}", "model.units=0"], "units must be above 0, got 0"),
+        (["data={data}", "model.units=0"], "model.units must be above 0, got 0"),
         (["data={data}", "model.dropout=1"], "dropout must lie in [0, 1), got 1.0"),
         (["data={data}", "training.checkpoint_every=0"], "checkpoint_every must be above 0, got 0"),
         (["data={data}", "training.coordinated_dropout=1"], "coordinated_dropout must lie in [0, 1)"),

@@ -200,6 +200,7 @@ def test_presets_are_as_published(recording, capsys, preset):
         (["model.objective=published", "model.posterior=chain"], "needs posterior=structured or mean_field"),
         (["training.beta_peak=0.5"], "beta_peak must be 1 or more, got 0.5"),
         (["model.dropout_trials=1.5"], "dropout_trials must lie in [0, 1], got 1.5"),
+        (["forecasts=[1,12]"], "have 12 bins, so that at most 11 ahead can be told"),
     ],
 )
 def test_bad_input_is_a_sentence(recording, tmp_path, capsys, arguments, words):

@@ -64,8 +64,8 @@ def load(
 
     Raises:
         ContractError: The file is damaged.
-        ValueError: It is no recording of these, lacks inputs that were asked for, or has no neuron that the
-            encoder may see.
+        ValueError: It is no recording of these, lacks inputs that were asked for, has no neuron that the
+            encoder may see, or values that are no numbers.
     """
     with cc.open(path) as file:
         signal = next((name for name in signals if name in file.signals), None)
@@ -91,9 +91,33 @@ def load(
         held_in = ~np.asarray(file.held_out, bool)
     if not held_in.any():
         raise ValueError(f"{path} has no neuron that the encoder may see: all are held out")
+    values = np.where(scored, values, np.float32(0))
+    for name, array in ((signal, values), (" and ".join(inputs), given)):
+        _require_finite(path, name, array)
     valid, visible, scored = (np.asarray(mask, np.float32) for mask in (valid, visible, scored))
-    trials = Trials(values * scored, valid, visible, scored, given)
+    trials = Trials(values, valid, visible, scored, given)
     return Recording(trials, splits, tuple(held_in.tolist()), signal)
+
+
+def _require_finite(path: str | Path, name: str, values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        first = tuple(int(index) for index in np.argwhere(~np.isfinite(values))[0])
+        raise ValueError(
+            f"{path}: {name} must be finite, got {values[first]} at trial, bin and channel {first}: mend the "
+            "file (values that are missing are 0, and 0 in the signal observed)"
+        )
+
+
+def require_splits(path: str | Path, found: Recording) -> None:
+    """Refuse to fit a recording without trials to train on, or without any to choose the best epoch on.
+
+    Raises:
+        ValueError: A split is empty.
+    """
+    for name in ("train", "valid"):
+        if not len(found.splits[name]):
+            there = ", ".join(f"{len(rows)} {split}" for split, rows in found.splits.items())
+            raise ValueError(f"{path}: a fit needs {name} trials, got {there}: set the column trials/split")
 
 
 def moments(trials: Trials) -> tuple[np.ndarray, np.ndarray]:

@@ -119,8 +119,10 @@ def together(
         shared: What has to be the same in all of them, of one.
 
     Raises:
-        ValueError: One is there twice, or they differ in what a model shares.
+        ValueError: One is there twice, has no trials to be fitted to, or they differ in what a model shares.
     """
+    for one in sessions:
+        recording.require_splits(one.path, one.recording)
     names = session_names([one.identity.name for one in sessions])
     pairs = sorted(zip(names, sessions, strict=True), key=lambda pair: pair[0])
     named = [replace(one, identity=replace(one.identity, name=name)) for name, one in pairs]

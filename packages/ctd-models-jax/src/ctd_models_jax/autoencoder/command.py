@@ -23,6 +23,7 @@ def run(config: FitConfig, run: Run) -> None:
 
     try:
         data = recording.load(config.data, config.model.inputs, signals=["spikes"])
+        recording.require_splits(config.data, data)
     except ValueError as error:
         raise UserError(str(error)) from error
     cell = run.config["model"]["name"]
@@ -55,8 +56,8 @@ COMMAND = Command(
     config=FitConfig,
     run=run,
     result="inference.h5",
-    summary="fit a latent-dynamics model in JAX (here model=gru or lds; each model has settings of its own, "
-    "which model=NAME --help shows)",
+    summary="fit a latent-dynamics model in JAX. These are the settings of model=gru and lds; jslds, "
+    "lfads_jslds and mrsds have their own, which model=NAME --help shows",
     example="ctd-models-jax model=gru data=recording.h5 training.epochs=100",
     groups={"model": {"gru": GRUConfig, "lds": LDSConfig}},
     choices={"model": "gru"},

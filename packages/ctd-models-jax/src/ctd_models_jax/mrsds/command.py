@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ctd_models_jax.saved import read_notes, save
 if TYPE_CHECKING:
     from ctd_models_jax.mrsds import MRSDS
     from ctd_models_jax.mrsds.data import Regions
+    from ctd_models_jax.mrsds.sessions import Session
 
 NAME = "mrsds"
 _TOY = (
@@ -73,6 +75,7 @@ def fit_and_write(config: MRSDSFitConfig, run: Run) -> None:
 
     try:
         recordings = sessions.read_together(config.paths, config.model.inputs)
+        check_forecasts(config.forecasts, recordings)
         models = [build(config.model, one.recording) for one in recordings]
     except ValueError as error:
         raise UserError(str(error)) from error
@@ -109,6 +112,7 @@ def predict(config: MRSDSFitConfig, run: Run) -> None:
         model, params, identities = prediction.load(path, notes)
         session = sessions.read(config.paths[0], model.models[0].settings.inputs)
         index = session_of(identities, session, config.session)
+        check_forecasts(config.forecasts, [session])
     except ValueError as error:
         raise UserError(str(error)) from error
     session = session.ordered(identities[index].regions)
@@ -119,6 +123,21 @@ def predict(config: MRSDSFitConfig, run: Run) -> None:
 
 def _writing(config: MRSDSFitConfig) -> dict[str, Any]:
     return {"count_from_mean": config.message_reference == "mean", "ahead": config.forecasts}
+
+
+def check_forecasts(ahead: Sequence[int], recordings: Sequence[Session]) -> None:
+    """Refuse forecasts of which no bin of a recording has one.
+
+    Raises:
+        ValueError: Trials are no longer than that.
+    """
+    for one in recordings:
+        n_time = one.recording.trials.values.shape[1]
+        if ahead and max(ahead) >= n_time:
+            raise ValueError(
+                f"forecasts={list(ahead)}: trials of {one.path} have {n_time} bins, so that at most "
+                f"{n_time - 1} ahead can be told"
+            )
 
 
 def build(settings: MRSDSConfig, recording: Regions) -> MRSDS:
