@@ -108,6 +108,52 @@ def test_the_dynamics_and_messages_are_the_contracts(dynamics):
         np.testing.assert_allclose(told[:, :, mode], portable.input_messages(u, modes), atol=1e-5)
 
 
+def test_a_regions_vector_field_is_its_part_of_the_contracts_step():
+    model, params, trials = make(settings({"communication": "conditional"}))
+    portable, others = portable_dynamics(model, params), np.array([0.3, -0.2, 0.5], np.float32)
+    grid = np.random.default_rng(4).normal(size=(5, 2)).astype(np.float32)
+    u = trials.inputs[0, 0]
+    at_rest, driven = (
+        np.asarray(params.dynamics.vector_field(0, jnp.asarray(grid), **given))
+        for given in ({}, {"others": others, "inputs": jnp.asarray(u)})
+    )
+    for found, rest, given in ((at_rest, np.zeros(3), np.zeros(INPUTS)), (driven, others, u)):
+        x = np.concatenate([grid, np.tile(rest[2:], (5, 1))], -1)
+        for mode in range(2):
+            step = portable.step(x, np.tile(given, (5, 1)), np.full(5, mode))
+            np.testing.assert_allclose(found[:, mode], (step - x)[:, :2], atol=1e-5)
+
+
+def test_messages_of_each_mode_average_to_what_is_told_and_have_lengths():
+    model, params, trials = make()
+    inferred = compiled(model)[0](params, trials)
+    told = eqx.filter_jit(model.messages)(params, inferred, jnp.asarray(trials.inputs))
+    for mean, by_mode in ((told.messages, told.by_mode), (told.input_messages, told.inputs_by_mode)):
+        expected = np.einsum("btk,btkrs->btrs", inferred.modes, by_mode)
+        np.testing.assert_allclose(mean, expected, atol=1e-5)
+        assert np.abs(by_mode[:, 1:, 0] - by_mode[:, 1:, 1]).max() > 1e-3
+    lengths = np.asarray(params.dynamics.lengths(told.by_mode))
+    assert lengths.shape == (TRIALS, TIME, 2, 2, 2)
+    np.testing.assert_allclose(lengths[..., 0] ** 2, (told.by_mode[..., :2] ** 2).sum(-1), rtol=1e-4)
+    np.testing.assert_allclose(lengths[..., 1], np.abs(told.by_mode[..., 2]), rtol=1e-4)
+
+
+def test_trials_of_one_bin_have_no_messages():
+    config = settings(states=[1], posterior="mean_field", modes=1)
+    model, params, trials = make(config)
+    short = Trials(*(array[:, :1] for array in trials))
+
+    @eqx.filter_jit
+    def told(params, trials):
+        inferred = model.infer(params, trials)
+        return inferred, model.messages(params, inferred, jnp.asarray(trials.inputs))
+
+    inferred, found = told(params, short)
+    assert np.isfinite(inferred.prediction).all()
+    assert found.messages.shape == (TRIALS, 1, 2, 2)
+    assert not np.asarray(found.messages).any()
+
+
 def test_modes_differ_and_so_do_regions():
     _, params, trials = make()
     step = eqx.filter_jit(lambda dynamics, x, u: dynamics.means(x, dynamics.driven(u)))
@@ -231,6 +277,37 @@ def test_dropout_takes_its_share_of_each_regions_neurons_in_its_share_of_trials(
     np.testing.assert_array_equal(dropped[chosen][:, 9:].sum(1), 1)
     assert not dropped[:, ~np.asarray(held_in)].any()
     np.testing.assert_allclose(dropped[chosen][:, :8].mean(0), 0.25, atol=0.06)
+
+
+def test_dropout_hides_neurons_from_the_encoder_that_are_scored_all_the_same():
+    model, params, trials = make(settings(dropout_neurons=0.5, dropout_trials=1.0))
+    key = jax.random.key(5)
+    hidden = 1 - np.asarray(model.kept_neurons(key, TRIALS))[:, None]
+    assert hidden.any(-1).all()
+
+    @eqx.filter_jit
+    def bound(values):
+        return model.bound(params, trials._replace(values=values), key=jax.random.key(1), dropout_key=key)
+
+    values = jnp.asarray(trials.values)
+    whole, other = bound(values), bound(values + 5.0 * hidden * trials.valid[..., None])
+    np.testing.assert_array_equal(whole.path.states, other.path.states)
+    assert (np.abs(whole.emissions - other.emissions) > 1e-3).all()
+    seen = bound(values + 5.0 * (1 - hidden) * trials.valid[..., None])
+    assert np.abs(whole.path.states - seen.path.states).max() > 1e-3
+
+
+def test_overshooting_and_roughness_are_no_part_of_the_bound():
+    plain, params, trials = make()
+    model, *_ = make(settings(overshooting=2, overshooting_weight=3.0, smoothness=0.5))
+    alone, more = (
+        eqx.filter_jit(lambda params, model=model: model.score(params, trials, key=jax.random.key(2)))(params)
+        for model in (plain, model)
+    )
+    assert set(alone) == {"emissions", "states", "bound"}
+    assert set(more) - set(alone) == {"overshooting", "smoothness"}
+    np.testing.assert_allclose(alone["emissions"] + alone["states"], alone["bound"], rtol=1e-6)
+    np.testing.assert_allclose([more[name] for name in alone], list(alone.values()), rtol=1e-5)
 
 
 @pytest.mark.parametrize("family", ["poisson", "negative_binomial"])

@@ -11,7 +11,7 @@ from jax import Array
 from ctd_models_jax.mrsds.config import DynamicsConfig, ModeConfig
 from ctd_models_jax.mrsds.gaussian import Covariance
 from ctd_models_jax.mrsds.perceptron import Perceptron
-from ctd_models_jax.mrsds.regions import Networks, by_place, draw_networks, places
+from ctd_models_jax.mrsds.regions import Networks, by_place, draw_networks, places, slices
 
 
 class Dynamics(eqx.Module):
@@ -82,7 +82,7 @@ class Dynamics(eqx.Module):
         """What inputs (..., input) add, (..., mode, state): the part outside the loop over time."""
         return self.input_messages(u).sum(-2)
 
-    def means(self, x: Array, driven: Array) -> Array:
+    def means(self, x: Array, driven: Array | float) -> Array:
         """F in each mode, (..., mode, state), of states (..., state) and what `driven` gives."""
         new = self.networks(x, x).sum(-2) + driven
         return new + x[..., None, :] if self.increment else new
@@ -127,6 +127,30 @@ class Dynamics(eqx.Module):
             return jnp.zeros((*u.shape[:-1], self.modes, 0, n_states))
         told = self.input_networks(u, jnp.zeros((*u.shape[:-1], n_states)))
         return jnp.broadcast_to(told, (*u.shape[:-1], self.modes, *told.shape[-2:]))
+
+    def lengths(self, told: Array) -> Array:
+        """Euclidean norms (..., source, region) of what sources tell each region, (..., source, state)."""
+        return jnp.stack([jnp.linalg.norm(told[..., mine], axis=-1) for mine in slices(self.sizes)], -1)
+
+    def vector_field(
+        self, region: int, points: Array, *, others: Array | None = None, inputs: Array | None = None
+    ) -> Array:
+        """Where the states of one region go in each mode while all others stay: its part of F(x, u) - x.
+
+        Args:
+            region: Which, from 0.
+            points: (..., state of the region).
+            others: (state,) of all regions, of which the region's own don't count; by default zeros.
+            inputs: (input,); by default none add anything.
+
+        Returns:
+            (..., mode, state of the region).
+        """
+        mine, n_states = slices(self.sizes)[region], sum(self.sizes)
+        x = jnp.zeros(n_states) if others is None else jnp.asarray(others)
+        x = jnp.broadcast_to(x, (*points.shape[:-1], n_states)).at[..., mine].set(points)
+        driven = 0.0 if inputs is None else self.driven(inputs)
+        return (self.means(x, driven) - x[..., None, :])[..., mine]
 
 
 class ModePrior(eqx.Module):

@@ -60,7 +60,7 @@ def log_normalizer(
     """
     shape, args = _trials_last(log_initial, log_transitions, log_likelihoods, mask)
     total = _forward(*args)[0] if backend == "plain" else _with_marginals(backend, *args)
-    return total.reshape(shape)
+    return jnp.reshape(total, shape)  # type: ignore[arg-type]
 
 
 def marginals(

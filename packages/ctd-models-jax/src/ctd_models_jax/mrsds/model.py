@@ -322,9 +322,11 @@ class MRSDS:
         def from_second(values: Array) -> Array:
             return jnp.pad(values, [(0, 0), (1, 0)] + [(0, 0)] * (values.ndim - 2))
 
-        by_mode = dynamics.messages(inferred.states[:, :-1], reference)
-        told = (average(by_mode), average(dynamics.input_messages(inputs[:, 1:])), by_mode)
-        return Messages(*(from_second(values) for values in told))
+        by_mode = (
+            dynamics.messages(inferred.states[:, :-1], reference),
+            dynamics.input_messages(inputs[:, 1:]),
+        )
+        return Messages(*(from_second(values) for values in (*map(average, by_mode), *by_mode)))
 
     def forecast(
         self, params: Parameters, states: Array, modes: Array, inputs: Array

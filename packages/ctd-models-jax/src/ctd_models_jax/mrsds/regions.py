@@ -41,7 +41,7 @@ def pad(values: Array, sizes: tuple[int, ...]) -> Array:
 def unpad(values: Array, sizes: tuple[int, ...]) -> Array:
     """Groups (..., group, place) as channels, (..., channel)."""
     if min(sizes) == max(sizes) == values.shape[-1]:
-        return values.reshape(*values.shape[:-2], -1)
+        return values.reshape(*values.shape[:-2], sum(sizes))  # of no bins too
     return jnp.concatenate([values[..., group, :size] for group, size in enumerate(sizes)], -1)
 
 

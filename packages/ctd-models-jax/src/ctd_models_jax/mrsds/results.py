@@ -30,13 +30,16 @@ class Messages(NamedTuple):
         messages: (trial, time, region, state) from each region; a region's own is its local part.
         input_messages: (trial, time, input network, state).
         by_mode: (trial, time, mode, region, state) messages in each mode.
+        inputs_by_mode: (trial, time, mode, input network, state) input messages in each mode.
 
-    No step leads into the first bin, so all are zero there.
+    How strong any of them are says `Dynamics.lengths`. No step leads into the first bin, so all are zero
+    there.
     """
 
     messages: Array
     input_messages: Array
     by_mode: Array
+    inputs_by_mode: Array
 
 
 class Sample(NamedTuple):
