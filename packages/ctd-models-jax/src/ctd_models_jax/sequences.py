@@ -9,7 +9,13 @@ from jax import Array
 
 
 class AffineCell(eqx.Module):
-    """x' = A x + B u + c."""
+    """x' = A x + B u + c.
+
+    Attributes:
+        A: (state, state).
+        B: (state, input).
+        c: (state,).
+    """
 
     A: Array
     B: Array

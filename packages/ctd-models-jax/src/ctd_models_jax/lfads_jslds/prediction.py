@@ -28,11 +28,20 @@ def model_of(identities: Sequence[Identity], settings: LFADSJSLDSConfig) -> LFAD
 
 
 def check_bins(settings: LFADSJSLDSConfig, session: Session) -> None:
-    """Refuse a recording whose trials end before its controller's encoder begins."""
-    n_time, bins = session.recording.trials.values.shape[1], settings.encoder.bins
-    if settings.controls and bins is not None and bins >= n_time:
+    """Refuse a recording whose trials end before its controller hears of them.
+
+    Raises:
+        ValueError: So many bins are the initial state's, or lie between it and what the encoder read.
+    """
+    n_time, bins = session.recording.trials.values.shape[1], settings.encoder.bins or 0
+    lag = settings.controller.lag
+    if settings.controls and bins >= n_time:
         raise ValueError(
             f"model.encoder.bins={bins} leaves the controller none of {n_time} bins: take fewer, or null"
+        )
+    if settings.controls and lag >= n_time - bins:
+        raise ValueError(
+            f"model.controller.lag={lag} leaves the controller nothing of {n_time - bins} bins: take fewer"
         )
 
 
