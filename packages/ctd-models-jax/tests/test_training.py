@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 import time
@@ -343,6 +344,16 @@ def test_parts_that_are_no_arrays_come_back_as_they_were():
     assert result.params["phi"] is jnp.tanh
     assert np.isnan(result.score)
     assert_same(result.params["w"], result.last["w"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_who_may_read_a_checkpoint_is_what_the_umask_says(tmp_path):
+    before = os.umask(0o022)
+    try:
+        checkpoint.save(tmp_path / "c.safetensors", {"w": jnp.zeros(3)})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "c.safetensors").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):

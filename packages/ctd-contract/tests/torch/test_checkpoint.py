@@ -45,6 +45,16 @@ def test_round_trip_keeps_types_keys_and_bits(tmp_path):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["c.safetensors"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_who_may_read_it_is_what_the_umask_says(tmp_path):
+    before = os.umask(0o022)
+    try:
+        save_checkpoint(tmp_path / "c.safetensors", {"w": torch.zeros(3)})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "c.safetensors").stat().st_mode & 0o777 == 0o644
+
+
 def test_tensors_can_be_found_by_name(tmp_path):
     save_checkpoint(tmp_path / "c", TREE)
     with safe_open(tmp_path / "c", framework="pt") as file:

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as serialized
 
 Tree = TypeVar("Tree")
 NOTES = "notes"
@@ -22,7 +23,8 @@ def save(path: Path, tree: object, notes: Mapping[str, Any] | None = None) -> No
     """Write every leaf under its path in the tree, and notes as JSON in the file's header, atomically."""
     leaves = {jax.tree_util.keystr(where): np.asarray(leaf) for where, leaf in _leaves(tree)}
     partial = path.with_suffix(".partial")
-    save_file(leaves, partial, {NOTES: json.dumps(dict(notes or {}))})
+    # Not save_file, whose files nobody else may read, whatever the umask.
+    partial.write_bytes(serialized(leaves, {NOTES: json.dumps(dict(notes or {}))}))
     os.replace(partial, path)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import Tensor
 
 FORMAT = "ctd checkpoint 1"
@@ -39,7 +39,8 @@ def save_checkpoint(path: str | Path, tree: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        save_file(tensors, partial, metadata={"format": FORMAT, "plain": plain})
+        # Not save_file, whose files nobody else may read, whatever the umask.
+        partial.write_bytes(serialized(tensors, metadata={"format": FORMAT, "plain": plain}))
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
