@@ -9,9 +9,11 @@ import equinox as eqx
 import jax
 
 from ctd_contract.command import Run, RunFailed, progress
+from ctd_models_jax import checkpoint
 from ctd_models_jax.recording import moments
 from ctd_models_jax.sessions import Session
 from ctd_models_jax.training import Batches, NonFiniteLossError, ShuffledSets, Stage, fit
+from ctd_models_jax.training.record import CHECKPOINT
 
 LOSSES = {"train": "train/loss", "valid": "valid/loss"}
 
@@ -63,9 +65,10 @@ def fit_run(
         RunFailed: A term of the loss stopped being a number.
     """
     stages = training.stages()
-    total = count * sum(stage.length(batches.steps) for stage in stages)
+    lengths = [stage.length(batches.steps) for stage in stages]
     try:
-        with progress(total, label) as bar:
+        with progress(count * sum(lengths), label) as bar:
+            bar.advance(count * _done_before(run, lengths))
             return fit(
                 *(params, trainable, loss, batches),
                 stages=stages,
@@ -79,6 +82,15 @@ def fit_run(
             ).params
     except NonFiniteLossError as error:
         raise RunFailed(str(error)) from error
+
+
+def _done_before(run: Run, lengths: Sequence[int]) -> int:
+    """Epochs that an interrupted run had made, of stages so long."""
+    path = run.folder / CHECKPOINT
+    if not (run.resume and path.exists()):
+        return 0
+    notes = checkpoint.load_notes(path)
+    return sum(lengths[: notes["stage"]]) + notes["epoch"]
 
 
 def fit_sessions(
