@@ -18,6 +18,8 @@ ROOT = Path(__file__).parent
 PACKAGES = sorted(path.parent.name for path in ROOT.glob("packages/*/pyproject.toml"))
 # ctd-contract's tests cover what its extras switch on; the others are tested as a plain install brings them.
 EXTRAS = {"ctd-contract": ["mat", "command", "torch"]}
+# Packages with tests that need a GPU, and what they need besides to compute on one.
+ON_GPU = {"ctd-contract": [], "ctd-models-jax": ["cuda13"]}
 # Markers of tests that have a session of their own.
 APART = {"ctd-analysis": ["browser"], "ctd-contract": ["fuzz"], "ctd-models-torch": ["ray"]}
 MINIMUMS_IN_CI = ["ctd-contract", "ctd-analysis"]
@@ -34,10 +36,10 @@ def build_wheels(session: nox.Session, *packages: str) -> list[str]:
     return [str(path) for path in sorted(folder.glob("*.whl"))]
 
 
-def install_alone(session: nox.Session, package: str) -> None:
-    """Install a package's wheel, ctd-contract's, and what it declares, as locked; nothing else."""
+def install_alone(session: nox.Session, package: str, *more: str) -> None:
+    """Install a package's wheel, ctd-contract's, and what it and further extras declare, as locked."""
     requirements = Path(session.create_tmp()) / "requirements.txt"
-    extras = [f"--extra={extra}" for extra in EXTRAS.get(package, [])]
+    extras = [f"--extra={extra}" for extra in [*EXTRAS.get(package, []), *more]]
     export = ["uv", "export", "-q", "--frozen", "--package", package, "--group=test", "--no-emit-workspace"]
     session.run(*export, *extras, "--no-hashes", "-o", str(requirements), external=True, silent=True)
     session.install("-r", str(requirements))
@@ -98,12 +100,12 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("package", PACKAGES, ids=PACKAGES)
+@nox.parametrize("package", list(ON_GPU), ids=list(ON_GPU))
 def gpu(session: nox.Session, package: str) -> None:
-    """Run each package's tests that need a GPU, in an environment of its own."""
+    """Run the tests that need a GPU, of each package that has some, in an environment of its own."""
     if shutil.which("nvidia-smi") is None:
         session.skip("no GPU on this machine")
-    install_alone(session, package)
+    install_alone(session, package, *ON_GPU[package])
     run_tests(session, package, "-m", "gpu")
 
 
