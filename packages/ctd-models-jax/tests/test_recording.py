@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ctd_contract as cc
-from ctd_models_jax import recording
+from ctd_models_jax import recording, sessions
 from ctd_models_jax.cli import COMMAND
 
 TRIALS, TIME, NEURONS = 10, 6, 4
@@ -58,3 +58,15 @@ def test_a_fit_needs_trials_to_choose_by(tmp_path, capsys, model):
     assert COMMAND.invoke([f"model={model}", f"data={path}", f"out={out}"]) == 2
     assert "a fit needs valid trials, got 9 train, 0 valid, 1 test" in capsys.readouterr().err
     assert not (out / "checkpoints").exists()
+
+
+def test_long_lists_are_told_from_where_they_differ():
+    one, other = {"ids": tuple(range(300))}, {"ids": (*range(200), *range(201, 300))}
+    assert sessions.different(one, other) == (
+        *("ids", "200, 201, 202, 203, 204, 205 from place 200 of 300"),
+        "201, 202, 203, 204, 205, 206 from place 200 of 299",
+    )
+    assert sessions.different(one, {"ids": tuple(range(299))}) == (
+        *("ids", "299 from place 299 of 300", "nothing from place 299 of 299"),
+    )
+    assert sessions.different({"ids": (1, 2)}, {"ids": (1, 3)}) == ("ids", (1, 2), (1, 3))

@@ -12,6 +12,9 @@ from ctd_contract.command.sessions import session_names
 from ctd_models_jax import recording
 from ctd_models_jax.recording import Recording
 
+# Entries up to which an error shows a list whole.
+SHOWN = 12
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -177,8 +180,27 @@ def session_of(identities: Sequence[Identity], session: Session, name: str | Non
 
 
 def different(expected: Mapping[str, object], got: Mapping[str, object]) -> tuple[str, object, object] | None:
-    """The first thing in which two descriptions differ, and both values; None where they don't."""
+    """The first thing in which two descriptions differ, and both values; None where they don't.
+
+    Of long lists, say ids of hundreds of neurons, it is the part where they begin to differ.
+    """
     for what, value in expected.items():
-        if value != got[what] and None not in (value, got[what]):
-            return what, value, got[what]
+        other = got[what]
+        if value == other or None in (value, other):
+            continue
+        lists = isinstance(value, list | tuple) and isinstance(other, list | tuple)
+        if lists and max(len(value), len(other)) > SHOWN:
+            return what, *_excerpts(value, other)
+        return what, value, other
     return None
+
+
+def _excerpts(one: Sequence[object], other: Sequence[object]) -> tuple[str, str]:
+    shorter = min(len(one), len(other))
+    start = next((place for place in range(shorter) if one[place] != other[place]), shorter)
+
+    def shown(values: Sequence[object]) -> str:
+        some = ", ".join(map(str, values[start : start + SHOWN // 2])) or "nothing"
+        return f"{some} from place {start} of {len(values)}"
+
+    return shown(one), shown(other)
