@@ -188,14 +188,16 @@ def different(expected: Mapping[str, object], got: Mapping[str, object]) -> tupl
         other = got[what]
         if value == other or None in (value, other):
             continue
-        lists = isinstance(value, list | tuple) and isinstance(other, list | tuple)
-        if lists and max(len(value), len(other)) > SHOWN:
-            return what, *_excerpts(value, other)
-        return what, value, other
+        return what, *_excerpts(value, other)
     return None
 
 
-def _excerpts(one: Sequence[object], other: Sequence[object]) -> tuple[str, str]:
+def _excerpts(one: object, other: object) -> tuple[object, object]:
+    """Both, or of lists too long to show where they begin to differ."""
+    if not (isinstance(one, list | tuple) and isinstance(other, list | tuple)):
+        return one, other
+    if max(len(one), len(other)) <= SHOWN:
+        return one, other
     shorter = min(len(one), len(other))
     start = next((place for place in range(shorter) if one[place] != other[place]), shorter)
 
