@@ -295,7 +295,7 @@ def test_a_session_alone_is_the_model_of_one_and_others_leave_its_readout_be():
 def test_recordings_of_different_neurons_need_a_read_in():
     settings = LFADSJSLDSConfig(**SMALL)
     assert LFADSJSLDS((HELD_IN, (True,)), INPUTS, "poisson", settings).channels == settings.factors
-    with pytest.raises(ValueError, match="kept_inputs: there are channels 0 to 1, got 2"):
+    with pytest.raises(ValueError, match="kept_inputs: there are 2 channels, counted from 0, got 2"):
         LFADSJSLDS((HELD_IN,), INPUTS, "poisson", LFADSJSLDSConfig(kept_inputs=[2]))
 
 

@@ -199,7 +199,7 @@ def test_presets_are_the_published_settings(recording, capsys, preset):
         (["model.encoder.bins=9", *CONTROLLED], "leaves the controller none of 9 bins"),
         (["model.encoder.bins=4", "model.controller.lag=5", *CONTROLLED], "the controller nothing of 5 bins"),
         (["model.family=gaussian"], "family=gaussian can't describe spikes"),
-        (["model.kept_inputs=[7]"], "kept_inputs: there are channels 0 to"),
+        (["model.kept_inputs=[7]"], "channels, counted from 0, got 7"),
         (["model.initial_prior.kind=autoregressive"], "an initial state has no time"),
         (["model.control_prior.kind=cauchy"], "kind must be one of normal, autoregressive"),
         (["training.loss_per=bin"], "loss_per must be one of count, trial"),
