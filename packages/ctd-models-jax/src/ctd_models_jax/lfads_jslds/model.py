@@ -126,7 +126,9 @@ class LFADSJSLDS:
     def __post_init__(self) -> None:
         beyond = [channel for channel in self.settings.kept_inputs if not 0 <= channel < self.inputs]
         if beyond:
-            raise ValueError(f"kept_inputs: there are {self.inputs} channels, counted from 0, got {beyond[0]}")
+            raise ValueError(
+                f"kept_inputs: there are {self.inputs} channels, counted from 0, got {beyond[0]}"
+            )
         counts = {sum(seen) for seen in self.held_in}
         if self.channels is None and len(counts) > 1:
             raise ValueError("encoder.read_in: recordings of different neurons need a read-in, got none")
