@@ -181,7 +181,7 @@ class MRSDSConfig:
             q(x_k) = N(m_k, S_k); ``chain``, a Gaussian with the precision of a linear system of its own, of
             whose bins the encoder tells something; or ``laplace``, a Gaussian about the states that Newton's
             method finds, from where the encoder says. Modes are summed over exactly in all.
-        laplace_steps: Of Newton's method.
+        laplace_steps: Of Newton's method, in forecasts of all posteriors too.
         objective: ``bound`` of log p(y); or ``published``, that of the original, which is no bound, of
             structured and mean-field posteriors.
         published: Weights of that of a structured posterior.
@@ -308,7 +308,7 @@ class MRSDSFitConfig(SessionsConfig):
         message_reference: Where messages are counted from: ``mean``, of all inferred states, or ``none``,
             which leaves to each network what it says.
         forecasts: How many bins ahead forecasts are written, for example ``[1,5]``; states are then
-            inferred once for each bin.
+            inferred once for each bin, by Newton's method whatever the posterior.
         model: The model.
         training: How it is fitted.
     """

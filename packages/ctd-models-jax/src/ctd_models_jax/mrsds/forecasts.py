@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +18,10 @@ from ctd_models_jax.recording import Trials
 def forecasts(model: MRSDS, params: Parameters, trials: Trials, bins: Sequence[int]) -> dict[int, Array]:
     """Expected counts or activity, by how many bins ahead: row k is of bin k, told by bins up to k - bins.
 
-    States are inferred once for each bin of a trial, so that they never see what comes after. A Laplace
-    posterior begins each time at the path found a bin before, led on by the dynamics; others need the
-    encoder, which was not trained on trials cut short. Rows before `bins` are told by no activity at all.
-    Inputs are known throughout.
+    States are inferred once for each bin of a trial, so that they never see what comes after: by Newton's
+    method in the model itself (`laplace`), whatever the posterior it was fitted with, since no encoder was
+    trained on trials cut short. Each time it begins at the path found a bin before, led on by the dynamics.
+    Rows before `bins` are told by no activity at all. Inputs are known throughout.
 
     Args:
         model: The model.
@@ -31,13 +32,15 @@ def forecasts(model: MRSDS, params: Parameters, trials: Trials, bins: Sequence[i
     Returns:
         (trial, time, neuron) for each of `bins`.
     """
+    newton = replace(model.settings, posterior="laplace", objective="bound")
+    model, params = replace(model, settings=newton), params._replace(links=None)
     time, farthest = np.arange(trials.values.shape[1]), max(bins)
     inputs = jnp.pad(jnp.asarray(trials.inputs), [(0, 0), (0, farthest), (0, 0)])
 
     def until(last: Array | int, start: Array) -> Inferred:
         seen = jnp.asarray(time <= last, jnp.float32)
         cut = trials._replace(visible=trials.visible * seen, valid=trials.valid * seen)  # type: ignore[arg-type]
-        return model.infer(params, cut, start=start if model.settings.posterior == "laplace" else None)
+        return model.infer(params, cut, start=start)
 
     def ahead(start: Array, last: Array) -> tuple[Array, Array]:
         found = until(last, start)
